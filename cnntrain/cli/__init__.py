@@ -1,0 +1,101 @@
+"""The command line: one module a command, loaded when it is asked for."""
+
+import os
+import signal
+import sys
+import traceback
+from importlib import import_module
+from types import FrameType
+
+import click
+
+from cnntrain.errors import CnntrainError
+
+COMMANDS = ("data", "split", "fit", "evaluate", "plot", "summary")
+HELP = {"help_option_names": ["-h", "--help"]}
+_BUG = 1
+_INTERRUPTED = 130
+
+
+class _Commands(click.Group):
+    """Finds a command in the module of its name, so that one command's start does not pay for the others."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        command = import_module(f"cnntrain.cli.{cmd_name}").command
+        return command if isinstance(command, click.Command) else None
+
+
+@click.group(cls=_Commands, context_settings=HELP)
+@click.version_option(package_name="cnntrain", message="%(prog)s %(version)s")
+@click.option("--debug", is_flag=True, help="Show Python's traceback when something fails.")
+def group(debug: bool) -> None:
+    """Train, fine-tune and evaluate image classifiers, each described by one YAML file.
+
+    A first run: `cnntrain data digits data/digits_all`, `cnntrain split data/digits_all data/digits`,
+    `cnntrain fit configs/digits.yaml`, `cnntrain evaluate runs/digits`.
+    """
+    _ = debug
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, treated like Ctrl-C."""
+
+    signal_number = signal.SIGTERM
+
+
+def _on_sigterm(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    raise Terminated
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line and ends the process with its exit code.
+
+    Args:
+        arguments: What follows the program's name; the process's own when absent.
+    """
+    given = sys.argv[1:] if arguments is None else arguments
+    signal.signal(signal.SIGTERM, _on_sigterm)
+    try:
+        group.main(given, prog_name="cnntrain", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        _leave(error.exit_code)
+    except click.Abort:
+        _leave(_INTERRUPTED)
+    except click.exceptions.Exit as error:
+        _leave(error.exit_code)
+    except BaseException as error:
+        _leave(_report(error, debug="--debug" in given))
+    _leave(0)
+
+
+def _report(error: BaseException, *, debug: bool) -> int:
+    """Says what went wrong on stderr; gives the exit code."""
+    if isinstance(error, BrokenPipeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BUG
+    if debug:
+        traceback.print_exception(error)
+    if isinstance(error, CnntrainError):
+        for line in str(error).splitlines():
+            click.echo(f"error: {line}", err=True)
+        return error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        click.echo("error: interrupted", err=True)
+        return 128 + getattr(error, "signal_number", signal.SIGINT)
+    if isinstance(error, SystemExit):
+        return int(error.code or 0)
+    what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    click.echo(f"error: a bug in cnntrain: {what}; run it with `cnntrain --debug` and report what it shows", err=True)
+    return _BUG
+
+
+def _leave(code: int) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    sys.exit(code)

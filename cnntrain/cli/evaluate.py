@@ -1,0 +1,65 @@
+"""`cnntrain evaluate`: measures a run's model."""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+
+@click.command("evaluate", context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--split",
+    type=click.Choice(["train", "validation", "test"]),
+    default="test",
+    show_default=True,
+    help="Which of the run's own pictures.",
+)
+@click.option(
+    "--data", metavar="SOURCE", type=click.Path(path_type=Path), help="Other pictures: a folder with a folder a class."
+)
+@click.option("--name", help="What the other pictures are called in the run.  [default: their folder's name]")
+@click.option(
+    "--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True, help="What to run on."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
+def command(
+    run: Path,
+    split: str,
+    data: Path | None,
+    name: str | None,
+    device: Literal["auto", "cpu", "gpu"],
+    as_json: bool,
+) -> None:
+    """Measure the model of RUN and write metrics, predictions and the confusion matrix into RUN/evaluation."""
+    from cnntrain import api
+    from cnntrain.cli.progress import shown_progress
+
+    with shown_progress() as show:
+        evaluation = api.evaluate(run, split=split, data=data, name=name, device=device, on_event=show)
+    if as_json:
+        click.echo(json.dumps({"name": evaluation.name, **evaluation.metrics.to_json()}, ensure_ascii=False))
+    else:
+        _print(evaluation)
+
+
+def _print(evaluation: Any) -> None:
+    metrics = evaluation.metrics
+    low, high = metrics.accuracy.low, metrics.accuracy.high
+    click.echo(f"{metrics.images} {evaluation.name} pictures")
+    click.echo(
+        f"accuracy {metrics.accuracy.value:.4f} (95 % interval {low:.4f} to {high:.4f}), loss {metrics.loss:.4f}"
+    )
+    width = max(len("class"), *(len(row.name) for row in metrics.classes))
+    click.echo(f"{'class':<{width}}  precision  recall      f1  pictures")
+    for row in metrics.classes:
+        numbers = "  ".join(
+            f"{_number(value):>{size}}" for value, size in ((row.precision, 9), (row.recall, 6), (row.f1, 6))
+        )
+        click.echo(f"{row.name:<{width}}  {numbers}  {row.support:>8}")
+    click.echo(f"written to {evaluation.folder}")
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

@@ -1,0 +1,69 @@
+"""`cnntrain summary`: the layers of a configuration's network."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command("summary", context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("config", type=click.Path(path_type=Path))
+@click.option(
+    "--set",
+    "overrides",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Change a key, as data.image_size=[96,96]; may be repeated.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
+def command(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Show every layer of the network that CONFIG describes: shape, activations, parameters, when it trains."""
+    from cnntrain import api
+
+    found = api.summary(config, overrides=overrides)
+    if as_json:
+        click.echo(json.dumps(found.to_json(), ensure_ascii=False))
+        return
+    for line in _lines(found):
+        click.echo(line)
+
+
+def _lines(found: Any) -> list[str]:
+    """A table of plain text, every column as wide as it must be."""
+    rows = [("layer", "kind", "output", "activations", "parameters", "trains in")]
+    rows += [
+        (
+            layer.name,
+            layer.kind,
+            " × ".join(map(str, layer.shape)),
+            f"{layer.activations:,}",
+            f"{layer.parameters:,}",
+            ", ".join(layer.trains) or "-",
+        )
+        for layer in found.layers
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(6)]
+    lines = [_aligned(row, widths) for row in rows]
+    totals = [
+        ("parameters", found.parameters),
+        ("parameters without the head", found.parameters_without_head),
+        *((f"parameters that train in {stage}", count) for stage, count in found.trainable.items()),
+        ("activations", found.activations),
+    ]
+    label = max(len(name) for name, _ in totals)
+    return [
+        lines[0],
+        "-" * len(lines[0]),
+        *lines[1:],
+        "",
+        *(f"{name:<{label}}  {count:>14,}" for name, count in totals),
+    ]
+
+
+def _aligned(row: tuple[str, ...], widths: list[int]) -> str:
+    cells = [
+        f"{cell:>{width}}" if column in (3, 4) else f"{cell:<{width}}"
+        for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+    ]
+    return "  ".join(cells).rstrip()

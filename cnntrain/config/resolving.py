@@ -1,0 +1,64 @@
+"""From what the user wrote to what is done: every choice that was left open, made and written down."""
+
+from pathlib import Path
+from typing import Literal
+
+from cnntrain.config.sections import Config, Pretrained, Stage
+from cnntrain.config.stages import plan_stages
+
+_WITHOUT_VALIDATION = {"val_loss": "loss", "val_accuracy": "accuracy"}
+
+
+def resolve(
+    config: Config,
+    *,
+    source: Path,
+    classes: tuple[str, ...],
+    cache: Literal["memory", "disk", "none"],
+    has_validation: bool,
+) -> Config:
+    """A configuration that says everything and gives the same run again, from any working directory.
+
+    Args:
+        config: What the user wrote.
+        source: Where the pictures are.
+        classes: Names in the order of the model's outputs.
+        cache: Where decoded pictures are kept.
+        has_validation: Without a validation split the training's own loss or accuracy is monitored.
+    """
+    monitor = config.train.monitor if has_validation else _WITHOUT_VALIDATION.get(config.train.monitor)
+    changes = {"source": source.absolute().as_posix(), "classes": classes, "cache": cache}
+    model = config.model
+    if isinstance(model, Pretrained) and model.weights not in ("imagenet", "none"):
+        model = model.model_copy(update={"weights": Path(model.weights).absolute().as_posix()})
+    train = {"monitor": monitor or config.train.monitor, "stages": _complete_stages(config)}
+    return config.model_copy(
+        update={
+            "data": config.data.model_copy(update=changes),
+            "model": model,
+            "train": config.train.model_copy(update=train),
+        }
+    )
+
+
+def _complete_stages(config: Config) -> tuple[Stage, ...]:
+    return tuple(Stage.model_construct(**vars(plan)) for plan in plan_stages(config))
+
+
+def smoke(config: Config) -> Config:
+    """A trial of a configuration: one epoch a stage, batches of four at most, random weights."""
+    model = config.model
+    if isinstance(model, Pretrained):
+        model = model.model_copy(update={"weights": "none"})
+    stages = tuple(stage.model_copy(update={"epochs": 1}) for stage in config.train.stages)
+    return config.model_copy(
+        update={
+            "data": config.data.model_copy(update={"batch_size": min(config.data.batch_size, SMOKE_BATCH)}),
+            "model": model,
+            "train": config.train.model_copy(update={"epochs": 1, "stages": stages}),
+        }
+    )
+
+
+SMOKE_BATCH = 4
+SMOKE_STEPS = 2

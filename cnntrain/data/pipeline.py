@@ -1,0 +1,171 @@
+"""From examples to batches: decoded once where there is room, every epoch a permutation of the whole set."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from cnntrain.config.sections import Augment
+from cnntrain.data.augmentation import draw_transforms, warp
+from cnntrain.data.cache import Cache
+from cnntrain.data.decoder import Preprocessing, decode
+from cnntrain.data.examples import Example
+
+_STREAM = 0  # keeps the order's draws apart from those of the augmentation
+_PREFETCH = 2
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures of one split, ready to be put into batches.
+
+    Args:
+        paths: One a picture.
+        labels: int64 (N,), index of the class.
+        preprocessing: How files become arrays.
+        stored: (N, …), in memory or mapped from disk: uint8 decoded pictures, or float32 feature maps of them. Absent:
+            pictures are decoded when needed.
+    """
+
+    paths: tuple[str, ...]
+    labels: npt.NDArray[np.int64]
+    preprocessing: Preprocessing
+    stored: npt.NDArray[Any] | None = None
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+
+def open_pictures(
+    examples: Sequence[Example],
+    classes: Sequence[str],
+    preprocessing: Preprocessing,
+    *,
+    cache: Cache = "none",
+    folder: Path | None = None,
+) -> Pictures:
+    """Prepares examples for batching, decoding all of them now when they are to be cached.
+
+    Args:
+        examples: Pictures that can be decoded, with labels among `classes`.
+        classes: Names in the order of the model's outputs.
+        preprocessing: How files become arrays.
+        cache: Where decoded pictures are kept.
+        folder: An existing folder for the `disk` cache, which must outlive the pictures.
+    """
+    index = {name: number for number, name in enumerate(classes)}
+    pictures = Pictures(
+        paths=tuple(example.path for example in examples),
+        labels=np.array([index[example.label] for example in examples], np.int64),
+        preprocessing=preprocessing,
+    )
+    if cache == "none" or not examples:
+        return pictures
+    shape = (len(examples), *preprocessing.shape)
+    decoded: npt.NDArray[np.uint8]
+    if cache == "disk" and folder is not None:
+        file = folder / f"{examples[0].split or 'pictures'}.npy"
+        decoded = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
+    else:
+        decoded = np.empty(shape, np.uint8)
+    start = 0
+    for batch in _decoding(pictures, np.arange(len(pictures)), 64).as_numpy_iterator():
+        decoded[start : start + len(batch)] = batch
+        start += len(batch)
+    return Pictures(pictures.paths, pictures.labels, preprocessing, decoded)
+
+
+def _decoding(pictures: Pictures, order: npt.NDArray[np.int64], batch_size: int) -> Any:
+    """A data set of uint8 batches decoded from the files, in the given order."""
+
+    def read(path: Any) -> Any:
+        return decode(tf.io.read_file(path), pictures.preprocessing)
+
+    paths = tf.data.Dataset.from_tensor_slices([pictures.paths[i] for i in order])
+    return paths.map(read, num_parallel_calls=os.cpu_count() or 2, deterministic=True).batch(batch_size)
+
+
+def _inputs(pictures: Pictures, order: npt.NDArray[np.int64], batch_size: int) -> Any:
+    """A data set of batches of what is stored, else of decoded pictures, in the given order."""
+    stored = pictures.stored
+    if stored is None:
+        return _decoding(pictures, order, batch_size)
+
+    def take(rows: Any) -> Any:
+        batch = tf.numpy_function(lambda chosen: stored[chosen], [rows], stored.dtype, stateful=False)
+        batch.set_shape((None, *stored.shape[1:]))
+        return batch
+
+    return tf.data.Dataset.from_tensor_slices(order).batch(batch_size).map(take)
+
+
+def _per_batch(values: npt.NDArray[Any], order: npt.NDArray[np.int64], batch_size: int) -> Any:
+    """A data set of batches of the rows of `values` in the given order."""
+    return tf.data.Dataset.from_tensor_slices(values[order]).batch(batch_size)
+
+
+def _targets(labels: npt.NDArray[np.int64], class_count: int) -> npt.NDArray[Any]:
+    """What the loss takes: float32 (N, 1) for two classes, else int64 (N,)."""
+    return labels.astype(np.float32)[:, np.newaxis] if class_count == 2 else labels
+
+
+def epoch_order(count: int, *, seed: int, epoch: int) -> npt.NDArray[np.int64]:
+    """The order of the training pictures in an epoch: a permutation, a function of seed and epoch alone."""
+    return np.random.Generator(np.random.Philox(key=[seed, epoch * 16 + _STREAM])).permutation(count)
+
+
+def training_batches(
+    pictures: Pictures,
+    *,
+    class_count: int,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    augment: Augment,
+    class_weights: npt.NDArray[np.float32] | None = None,
+) -> Any:
+    """The batches of one training epoch, each picture exactly once.
+
+    Args:
+        pictures: The training set.
+        class_count: Number of classes.
+        batch_size: The last batch holds what is left.
+        seed: Of the run.
+        epoch: Counted through all stages.
+        augment: Random changes.
+        class_weights: float32 (classes,), the weight of each picture of a class.
+
+    Returns:
+        A data set of (inputs, targets) or (inputs, targets, weights): inputs are images (n, height, width, channels)
+        from 0 to 255, uint8 or, when augmented, float32, or stored feature maps; targets are float32 (n, 1) for two
+        classes, else int64 (n,).
+    """
+    order = epoch_order(len(pictures), seed=seed, epoch=epoch)
+    inputs = _inputs(pictures, order, batch_size)
+    if augment.is_active:
+        size = pictures.preprocessing.shape[:2]
+        transforms = draw_transforms(augment, seed=seed, epoch=epoch, count=len(pictures), size=size)
+        inputs = tf.data.Dataset.zip(inputs, _per_batch(transforms, order, batch_size)).map(
+            lambda batch, rows: warp(batch, rows, fill=augment.fill), num_parallel_calls=2, deterministic=True
+        )
+    parts = [inputs, _per_batch(_targets(pictures.labels, class_count), order, batch_size)]
+    if class_weights is not None:
+        parts.append(_per_batch(class_weights[pictures.labels], order, batch_size))
+    return tf.data.Dataset.zip(*parts).prefetch(_PREFETCH)
+
+
+def evaluation_batches(pictures: Pictures, *, class_count: int, batch_size: int) -> Any:
+    """Batches of (images, targets) in the order of the pictures, unchanged; shapes as in `training_batches`."""
+    order = np.arange(len(pictures))
+    targets = _per_batch(_targets(pictures.labels, class_count), order, batch_size)
+    return tf.data.Dataset.zip(_inputs(pictures, order, batch_size), targets).prefetch(_PREFETCH)
+
+
+def image_batches(pictures: Pictures, batch_size: int) -> Any:
+    """Batches of uint8 images alone, in the order of the pictures."""
+    return _inputs(pictures, np.arange(len(pictures)), batch_size).prefetch(_PREFETCH)

@@ -1,0 +1,1 @@
+"""A model's answers as arrays, and pure measures of them."""

@@ -1,0 +1,91 @@
+"""A model's answers: one aligned table of pictures, their true classes and the probabilities the model gave."""
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnntrain.files import write_text
+
+_SUM_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answers:
+    """One row a picture, all columns in the same order, so that no number can slip to another picture.
+
+    Args:
+        paths: N paths of pictures, as they are to be shown.
+        truth: int64 array of shape (N,): for each picture the index of its true class in `classes`.
+        probabilities: float32 array of shape (N, C), each row summing to 1 within 1e-3.
+        classes: C different names, at least two, in the order of the model's outputs.
+
+    Raises:
+        ValueError: The columns do not fit together or hold impossible values.
+    """
+
+    paths: tuple[str, ...]
+    truth: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        self._check_classes()
+        self._check_truth()
+        self._check_probabilities()
+
+    @property
+    def predicted(self) -> NDArray[np.int64]:
+        """int64 array of shape (N,): the most probable class of each picture, the first of equals."""
+        best: NDArray[np.int64] = np.argmax(self.probabilities, axis=1)
+        return best
+
+    def _check_classes(self) -> None:
+        if len(self.classes) < 2 or len(set(self.classes)) < len(self.classes):
+            raise ValueError(f"classes must be at least two different names; received {self.classes}")
+
+    def _check_truth(self) -> None:
+        expected = (len(self.paths),)
+        if self.truth.dtype != np.int64 or self.truth.shape != expected:
+            raise ValueError(f"truth must be int64 of shape {expected}; received {_described(self.truth)}")
+        if np.any((self.truth < 0) | (self.truth >= len(self.classes))):
+            raise ValueError(f"truth must lie between 0 and {len(self.classes) - 1}, the index of the last class")
+
+    def _check_probabilities(self) -> None:
+        table = self.probabilities
+        expected = (len(self.paths), len(self.classes))
+        if table.dtype != np.float32 or table.shape != expected:
+            raise ValueError(f"probabilities must be float32 of shape {expected}; received {_described(table)}")
+        if not np.all(np.isfinite(table)) or np.any(table < 0):
+            raise ValueError("probabilities must be finite and not negative")
+        if np.any(np.abs(table.sum(axis=1, dtype=np.float64) - 1) > _SUM_TOLERANCE):
+            raise ValueError(f"each row of probabilities must sum to 1 within {_SUM_TOLERANCE}")
+
+
+def write_predictions(path: Path, answers: Answers) -> None:
+    """Writes the answers as CSV (UTF-8, a header, a row a picture), whole or not at all.
+
+    The columns are path, label, predicted, correct (`true` or `false`), confidence (the probability of the predicted
+    class) and `p_CLASS` for each class; numbers have six significant digits.
+
+    Raises:
+        WriteError: The file cannot be written.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["path", "label", "predicted", "correct", "confidence", *(f"p_{name}" for name in answers.classes)])
+    rows = zip(answers.paths, answers.truth, answers.predicted, answers.probabilities, strict=True)
+    for picture, truth, predicted, probabilities in rows:
+        shown = [f"{probability:.6g}" for probability in probabilities.tolist()]
+        names = answers.classes[truth], answers.classes[predicted]
+        correct = "true" if truth == predicted else "false"
+        writer.writerow([picture, *names, correct, shown[predicted], *shown])
+    write_text(path, text.getvalue())
+
+
+def _described(array: NDArray[np.generic]) -> str:
+    """What an array is, for a message."""
+    return f"{array.dtype} of shape {array.shape}"

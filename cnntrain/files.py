@@ -1,0 +1,124 @@
+"""Files that are written whole or not at all, folders likewise, and checksums."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cnntrain.errors import WriteError
+
+_CHUNK = 1 << 20
+
+
+@contextmanager
+def _reported(path: Path) -> Iterator[None]:
+    """Turns an operating-system error into one that names the file the user knows."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise WriteError(f"cannot write {path}: {reason}; free some room or choose another place") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes a rename in `folder` last through a power cut; Windows has no such call and needs none."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Gives the name of a temporary file beside `path` to write to, and moves it into place at the end.
+
+    The temporary name keeps the suffixes of `path`, since some writers choose their format by them. When the block
+    fails, the temporary file is removed and what stood at `path` is untouched. Missing parent folders are made.
+
+    Raises:
+        WriteError: The file or its folder cannot be written.
+    """
+    with _reported(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        with _reported(path):
+            yield temporary
+            with temporary.open("rb+") as written:
+                os.fsync(written.fileno())
+            temporary.replace(path)
+            _sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes `content` to `path` whole or not at all. Raises WriteError."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes `text` as UTF-8 with line feeds, whole or not at all. Raises WriteError."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes `value` as indented JSON, whole or not at all. Raises WriteError."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+@contextmanager
+def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Gives an empty temporary folder beside `path`, which becomes `path` when the block ends well.
+
+    When the block fails nothing is left of it, and what stood at `path` is untouched.
+
+    Args:
+        path: The folder to make. An empty folder there is taken as absent.
+        overwrite: Whether what stands at `path` is replaced. The caller has made sure that it may be.
+
+    Raises:
+        WriteError: `path` exists and is not to be replaced, or cannot be written.
+    """
+    if not overwrite and path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise WriteError(f"{path} exists already and is not overwritten; choose another place")
+    with _reported(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        with _reported(path):
+            temporary.chmod(0o777 & ~_umask())
+            yield temporary
+            old = temporary.with_name(temporary.name + ".old")
+            if path.exists():
+                path.rename(old)
+            temporary.rename(path)
+            _sync_folder(path.parent)
+            shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _umask() -> int:
+    """The process's mask of permissions, which can only be read by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes in hexadecimal, read in pieces of 1 MiB."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while piece := stream.read(_CHUNK):
+            digest.update(piece)
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Networks: from-scratch convnets, pretrained backbones, heads, and models as files."""

@@ -1,0 +1,105 @@
+"""Pretrained backbones: every network of `keras.applications`, its preprocessing and its weights."""
+
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from cnntrain.errors import ModelFileError
+
+
+@cache
+def backbones() -> Mapping[str, tuple[Callable[..., Any], Callable[..., Any]]]:
+    """All networks of `keras.applications` by their names in small letters, each as (builder, preprocessing)."""
+    builders = {name: value for name, value in vars(keras.applications).items() if name[0].isupper()}
+    return {
+        name.lower(): (builder, sys.modules[builder.__module__].preprocess_input) for name, builder in builders.items()
+    }
+
+
+def build_backbone(pictures: Any, name: str, weights: str) -> tuple[Any, tuple[str, ...]]:
+    """Puts a backbone without its top on the pictures, in the same flat graph, with its own preprocessing before it.
+
+    The layers of a backbone run in inference mode for good: its dropout is turned off here, its batch normalization
+    by `Network.thaw`. So frozen layers give the same feature maps in training as in use.
+
+    Args:
+        pictures: Symbolic tensor (N, height, width, 1 or 3), 0 to 255; one channel is repeated to three.
+        name: Key of `backbones()`, in letters of any case.
+        weights: `imagenet`, `none` or the path of a weights file.
+
+    Returns:
+        The symbolic feature maps, and the names of the backbone's layers from the picture upwards.
+
+    Raises:
+        ModelFileError: The weights are missing, damaged, of another network, or cannot be downloaded.
+        ValueError: The pictures are too small for the network.
+    """
+    builder, preprocess = backbones()[name.lower()]
+    if pictures.shape[-1] == 1:
+        pictures = keras.layers.Concatenate(name="repeat_channels")([pictures, pictures, pictures])
+    before = set(_layers_to(pictures))
+    inputs = preprocess(pictures)
+    if weights == "imagenet":
+        base = _download(builder, name, inputs)
+    else:
+        base = builder(include_top=False, weights=None, input_tensor=inputs)
+        if weights != "none":
+            load_weights(base, Path(weights), name)
+    for layer in base.layers:
+        _turn_off_dropout(layer)
+    return base.output, tuple(layer.name for layer in base.layers if layer.name not in before)
+
+
+def _layers_to(tensor: Any) -> list[str]:
+    """Names of the layers between the inputs and `tensor`."""
+    if isinstance(tensor._keras_history.operation, keras.layers.InputLayer):
+        return [tensor._keras_history.operation.name]
+    return [layer.name for layer in keras.Model(keras.utils.get_source_inputs(tensor), tensor).layers]
+
+
+def _turn_off_dropout(layer: Any) -> None:
+    if isinstance(layer, keras.layers.Dropout):
+        layer.rate = 0.0
+    if hasattr(layer, "drop_path_rate"):
+        layer.drop_path_rate = 0.0
+
+
+def _download(builder: Callable[..., Any], name: str, inputs: Any) -> Any:
+    """Builds a backbone with its ImageNet weights, which Keras downloads on first use."""
+    try:
+        return builder(include_top=False, weights="imagenet", input_tensor=inputs)
+    except ValueError:
+        raise
+    except Exception as error:  # keras.utils.get_file raises a bare Exception when there is no network
+        found = re.search(r"[\w.-]+\.h5", str(error))
+        file = found.group() if found else f"{name}'s weights without top"
+        folder = Path(os.environ.get("KERAS_HOME", "~/.keras"))
+        raise ModelFileError(
+            f"weights: imagenet needs the file {file}, which could not be downloaded; get it from the Keras "
+            f"applications storage with another machine and put it into {folder / 'models'}, or set weights to its path"
+        ) from error
+
+
+def load_weights(base: Any, path: Path, name: str) -> None:
+    """Loads a weights file into a backbone.
+
+    Raises:
+        ModelFileError: The file is missing, is no weights file, or its arrays are not those of the network.
+    """
+    if not path.is_file():
+        raise ModelFileError(f"the weights file {path} does not exist; give an existing file, imagenet or none")
+    if not path.name.endswith((".weights.h5", ".h5", ".keras")):
+        raise ModelFileError(f"weights files end in .weights.h5, .h5 or .keras; got {path}")
+    try:
+        base.load_weights(path)
+    except Exception as error:  # h5py and keras raise OSError, ValueError, KeyError and more
+        reason = " ".join(str(error).split())[:200]
+        raise ModelFileError(
+            f"{path} does not hold the weights of {name} without its top ({reason}); get the file that belongs to it"
+        ) from error

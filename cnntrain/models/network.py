@@ -1,0 +1,135 @@
+"""The network that is trained: one flat graph from raw pictures to probabilities."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from cnntrain.config import Config, Convnet
+from cnntrain.config.sections import Head
+from cnntrain.models.backbones import build_backbone
+from cnntrain.models.convnet import build_blocks
+
+LOGITS = "logits"
+PROBABILITIES = "probabilities"
+
+
+@dataclass(frozen=True)
+class Network:
+    """A whole model, and where its pretrained part ends.
+
+    Args:
+        model: Pictures (N, height, width, channels), 0 to 255, to probabilities: (N, 1), of the second class, where
+            there are two classes, else (N, classes). Not compiled.
+        base: Names of the backbone's layers from the picture upwards; empty for a convnet.
+        features: Name of the layer that gives the feature maps to the head.
+    """
+
+    model: keras.Model
+    base: tuple[str, ...]
+    features: str
+
+    @property
+    def base_parameters(self) -> int:
+        """Number of weights up to the feature maps, everything but the head."""
+        layers = self.model.layers
+        last = [layer.name for layer in layers].index(self.features)
+        return sum(layer.count_params() for layer in layers[: last + 1])
+
+    def logits(self, start: str | None = None) -> keras.Model:
+        """The trained view of the model: to logits (N, 1) or (N, classes), sharing all layers.
+
+        Args:
+            start: Name of the layer whose outputs are the input of the view; the pictures when absent.
+        """
+        inputs = self.model.input if start is None else self.model.get_layer(start).output
+        return keras.Model(inputs, self.model.get_layer(LOGITS).output)
+
+    def extractor(self) -> keras.Model:
+        """The part that turns pictures into feature maps, sharing all layers."""
+        return keras.Model(self.model.input, self.model.get_layer(self.features).output)
+
+    def thaw(self, unfreeze: str) -> None:
+        """Decides which layers train: the head always, of the backbone those from `unfreeze` on.
+
+        Batch normalization of a backbone never trains, since its statistics would be torn by small batches; with
+        `trainable` off Keras also runs it in inference mode.
+
+        Args:
+            unfreeze: A layer's name, `none` or `all`.
+        """
+        base = set(self.base)
+        first = {"none": len(self.base), "all": 0}.get(unfreeze)
+        thawed = set(self.base[self.base.index(unfreeze) if first is None else first :])
+        for layer in self.model.layers:
+            is_statistics = layer.name in base and isinstance(layer, keras.layers.BatchNormalization)
+            layer.trainable = not is_statistics and (layer.name in thawed or layer.name not in base)
+
+
+def build_network(config: Config, class_count: int, *, mixed_precision: bool = False) -> Network:
+    """Builds the network of a configuration, with its pretrained weights where it asks for some.
+
+    The initial weights are drawn from Keras's global generator: seed it first.
+
+    Args:
+        config: A configuration without problems.
+        class_count: Number of classes, two or more.
+        mixed_precision: Whether all but the last two layers compute in float16.
+
+    Raises:
+        ModelFileError: The pretrained weights are missing, damaged, of another network, or cannot be downloaded.
+    """
+    previous = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16" if mixed_precision else "float32")
+    try:
+        return _build(config, class_count)
+    finally:
+        keras.config.set_dtype_policy(previous)
+
+
+def _build(config: Config, class_count: int) -> Network:
+    channels = 3 if config.data.color == "rgb" else 1
+    pictures = keras.Input((*config.data.image_size, channels), name="pictures")
+    base: tuple[str, ...] = ()
+    if isinstance(config.model, Convnet):
+        features = build_blocks(pictures, config.model.blocks)
+        name = _layer_of(features)
+    else:
+        features, base = build_backbone(pictures, config.model.backbone, config.model.weights)
+        name = base[-1]
+    outputs = _build_head(features, config.model.head, class_count)
+    return Network(model=keras.Model(pictures, outputs, name="cnntrain"), base=base, features=name)
+
+
+def _layer_of(tensor: Any) -> str:
+    """Name of the layer that a symbolic tensor came out of."""
+    return str(tensor._keras_history.operation.name)
+
+
+def _build_head(features: Any, head: Head, class_count: int) -> Any:
+    """Pooling, the layers as listed, then `logits` and `probabilities` in float32."""
+    pooling = {
+        "flatten": keras.layers.Flatten,
+        "global_average": keras.layers.GlobalAveragePooling2D,
+        "global_max": keras.layers.GlobalMaxPooling2D,
+    }[head.pooling]
+    x = pooling(name=f"head_{head.pooling}")(features)
+    for number, layer in enumerate(head.layers, start=1):
+        if layer.dense is not None:
+            x = keras.layers.Dense(layer.dense, activation=layer.activation, name=f"head_{number}_dense")(x)
+        else:
+            x = keras.layers.Dropout(layer.dropout, name=f"head_{number}_dropout")(x)
+    units, activation = (1, "sigmoid") if class_count == 2 else (class_count, "softmax")
+    x = keras.layers.Dense(units, name=LOGITS, dtype="float32")(x)
+    return keras.layers.Activation(activation, name=PROBABILITIES, dtype="float32")(x)
+
+
+def class_probabilities(outputs: Any, class_count: int) -> Any:
+    """Probabilities of all classes as an array (N, classes) from a model's outputs as an array.
+
+    Args:
+        outputs: What `Network.model` gives: (N, 1) for two classes, else (N, classes).
+        class_count: Number of classes.
+    """
+    return np.concatenate([1.0 - outputs, outputs], axis=1) if class_count == 2 else outputs

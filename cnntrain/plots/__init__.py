@@ -1,0 +1,1 @@
+"""Arrays to matplotlib figures, without pyplot and without TensorFlow."""

@@ -1,0 +1,80 @@
+"""`run.json`: what a run is and how it went."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from cnntrain.errors import RunError
+from cnntrain.files import write_json
+
+Status = Literal["running", "finished", "interrupted", "failed"]
+
+
+@dataclass(frozen=True)
+class Best:
+    """The epoch whose weights are in `model.keras`.
+
+    Args:
+        monitor: What was compared.
+        value: Its value there.
+        epoch: Counted from 1 through all stages.
+        stage: Name of its stage.
+    """
+
+    monitor: str
+    value: float
+    epoch: int
+    stage: str
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """The contents of `run.json`.
+
+    Args:
+        status: `running` until the end is known.
+        started: Time of the start, ISO 8601 with zone.
+        seed: Of everything random.
+        versions: Of cnntrain, Python and the libraries.
+        device: Kind, name and number of what it ran on.
+        data: Fingerprint, and number of pictures a split.
+        smoke: Whether it was only a trial with a few steps.
+        best: The epoch whose weights were kept, absent before the first.
+        timings: Seconds by part of the work.
+        notes: What the user was told besides the epochs.
+        error: Why it failed, where it did.
+    """
+
+    status: Status
+    started: str
+    seed: int
+    versions: dict[str, str]
+    device: dict[str, Any]
+    data: dict[str, Any]
+    smoke: bool = False
+    best: Best | None = None
+    timings: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    error: str = ""
+
+
+def write_record(path: Path, record: RunRecord) -> None:
+    """Writes `run.json`, whole or not at all. Raises WriteError."""
+    write_json(path, {"format": 1, **asdict(record)})
+
+
+def read_record(path: Path) -> RunRecord:
+    """Reads `run.json`.
+
+    Raises:
+        RunError: It is missing, damaged or of another format.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        if value.pop("format") != 1:
+            raise ValueError("its format is not 1")
+        best = value.pop("best")
+        return RunRecord(**{**value, "best": Best(**best) if best else None, "notes": tuple(value["notes"])})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(f"{path} is not the record of a run ({error}); give a folder that cnntrain fit made") from error

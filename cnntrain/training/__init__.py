@@ -1,0 +1,1 @@
+"""Training: stages of epochs, what is kept of them, and when they end."""

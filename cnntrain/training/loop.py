@@ -1,0 +1,249 @@
+"""The loop over stages and epochs."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from cnntrain.config.sections import Augment, Config
+from cnntrain.config.stages import StagePlan, plan_stages
+from cnntrain.data.pipeline import Pictures, evaluation_batches, training_batches
+from cnntrain.errors import TrainingError
+from cnntrain.models.network import Network
+from cnntrain.runs.history import EpochRow
+from cnntrain.runs.record import Best
+from cnntrain.training.compiling import compile_stage
+from cnntrain.training.events import EpochDone, Message, OnEvent, StageStarted, StepDone
+from cnntrain.training.features import extract
+from cnntrain.training.stopping import is_improvement, reduced_rate, reduction_patience, stopping_patience
+
+
+@dataclass
+class Progress:
+    """How far a training has come.
+
+    Args:
+        history: A row for each epoch that is over.
+        best: The best epoch so far.
+        best_weights: The weights of the whole network after it, in Keras's order.
+        timings: Seconds by part of the work.
+    """
+
+    history: list[EpochRow] = field(default_factory=list)
+    best: Best | None = None
+    best_weights: list[npt.NDArray[Any]] | None = None
+    timings: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _StageData:
+    """What one stage trains and on what: the whole network on pictures, or its head on stored feature maps."""
+
+    model: keras.Model
+    train: Pictures
+    validation: Pictures | None
+    augment: Augment
+
+
+class Trainer:
+    """Trains a network through the stages of a configuration.
+
+    Args:
+        config: Resolved: `train.monitor` is something that is measured.
+        network: Whole, with its initial weights.
+        class_count: Number of classes.
+        train: Training pictures.
+        validation: Validation pictures, absent where there are none.
+        on_event: Told what happens.
+        on_epoch: Called after every epoch, once `progress` is up to date.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        network: Network,
+        *,
+        class_count: int,
+        train: Pictures,
+        validation: Pictures | None,
+        on_event: OnEvent,
+        on_epoch: Callable[[Progress], None],
+    ) -> None:
+        self._config = config
+        self._network = network
+        self._class_count = class_count
+        self._train = train
+        self._validation = validation
+        self._on_event = on_event
+        self._on_epoch = on_epoch
+        self._features: tuple[Pictures, Pictures | None] | None = None
+        self._class_weights = _class_weights(train.labels, class_count) if self._is_balanced else None
+        self._stages = plan_stages(config)
+        self.progress = Progress()
+
+    @property
+    def _is_balanced(self) -> bool:
+        return self._config.train.class_weights == "balanced"
+
+    @property
+    def _total_epochs(self) -> int:
+        return sum(stage.epochs for stage in self._stages)
+
+    def run(self) -> Progress:
+        """Runs all stages, each from the best weights so far, and leaves the network with the best of all.
+
+        Raises:
+            TrainingError: The loss is not finite, or no epoch gave a finite monitored value.
+        """
+        for number, stage in enumerate(self._stages, start=1):
+            self.restore_best()
+            self._run_stage(stage, number)
+        self.restore_best()
+        if self.progress.best is None:
+            raise TrainingError(
+                f"{self._config.train.monitor} was not finite after any epoch, so there is no best model; "
+                "lower train.learning_rate or set train.gradient_clipping"
+            )
+        return self.progress
+
+    def restore_best(self) -> None:
+        """Puts the best weights so far into the network, where there are any."""
+        if self.progress.best_weights is not None:
+            self._network.model.set_weights(self.progress.best_weights)
+
+    def _run_stage(self, stage: StagePlan, number: int) -> None:
+        self._network.thaw(stage.unfreeze)
+        data = self._stage_data(stage)
+        steps = -(-len(data.train) // self._config.data.batch_size)
+        compile_stage(data.model, self._config.train, stage, steps_per_epoch=steps, class_count=self._class_count)
+        trainable = sum(math.prod(weight.shape) for weight in data.model.trainable_weights)
+        self._on_event(StageStarted(stage.name, number, len(self._stages), stage.epochs, trainable, self._total_epochs))
+        self._run_epochs(stage, data, steps)
+
+    def _stage_data(self, stage: StagePlan) -> _StageData:
+        """Stored feature maps where the base is frozen and every epoch shows it the same pictures."""
+        is_frozen = bool(self._network.base) and stage.unfreeze == "none"
+        if not is_frozen or self._config.augment.is_active:
+            model = self._network.logits()
+            return _StageData(model, self._train, self._validation, self._config.augment)
+        if self._features is None:
+            self._features = self._extract()
+        train, validation = self._features
+        return _StageData(self._network.logits(self._network.features), train, validation, Augment())
+
+    def _extract(self) -> tuple[Pictures, Pictures | None]:
+        """Runs the frozen base once over all pictures."""
+        extractor = self._network.extractor()
+        batch_size = self._config.data.batch_size
+        start = time.perf_counter()
+        train = extract(
+            extractor, self._train, batch_size=batch_size, task="features of train", on_event=self._on_event
+        )
+        validation = self._validation and extract(
+            extractor, self._validation, batch_size=batch_size, task="features of validation", on_event=self._on_event
+        )
+        seconds = time.perf_counter() - start
+        count = len(train) + (len(validation) if validation else 0)
+        self.progress.timings["features"] = seconds
+        self._on_event(Message(f"features of {count} pictures in {seconds:.1f} s ({count / seconds:.1f} images/s)"))
+        return train, validation
+
+    def _run_epochs(self, stage: StagePlan, data: _StageData, steps: int) -> None:
+        stopping, reduction = stopping_patience(stage.early_stopping), reduction_patience(stage.reduce_lr)
+        validation = data.validation and evaluation_batches(
+            data.validation, class_count=self._class_count, batch_size=self._config.data.batch_size
+        )
+        monitor = self._config.train.monitor
+        for epoch_in_stage in range(1, stage.epochs + 1):
+            row = self._run_epoch(stage, data, validation, steps)
+            self._keep(row)
+            value = row.monitored(monitor)
+            if stopping is not None and stopping.is_exhausted(value, monitor):
+                if epoch_in_stage < stage.epochs:
+                    self._on_event(Message(_stopped(stage, monitor, stopping.patience, row.epoch)))
+                break
+            if stage.reduce_lr is not None and reduction is not None and reduction.is_exhausted(value, monitor):
+                reduction.waited = 0
+                rate = reduced_rate(stage.reduce_lr, row.learning_rate)
+                data.model.optimizer.learning_rate = rate
+                self._on_event(Message(f"no better {monitor}: learning rate {row.learning_rate:.3g} -> {rate:.3g}"))
+
+    def _run_epoch(self, stage: StagePlan, data: _StageData, validation: Any, steps: int) -> EpochRow:
+        epoch = len(self.progress.history) + 1
+        batches = training_batches(
+            data.train,
+            class_count=self._class_count,
+            batch_size=self._config.data.batch_size,
+            seed=self._config.seed,
+            epoch=epoch,
+            augment=data.augment,
+            class_weights=self._class_weights,
+        )
+        watch = _EpochWatch(stage.name, epoch, steps, self._on_event)
+        start = time.perf_counter()
+        logs = data.model.fit(batches, verbose=0, shuffle=False, validation_data=validation, callbacks=[watch]).history
+        end = time.perf_counter()
+        return EpochRow(
+            stage=stage.name,
+            epoch=epoch,
+            loss=float(logs["loss"][0]),
+            accuracy=float(logs["accuracy"][0]),
+            val_loss=_first(logs.get("val_loss")),
+            val_accuracy=_first(logs.get("val_accuracy")),
+            learning_rate=float(data.model.optimizer.learning_rate),
+            seconds=round(end - start, 3),
+            images_per_second=round(len(data.train) / ((watch.trained_at or end) - start), 2),
+        )
+
+    def _keep(self, row: EpochRow) -> None:
+        """Adds an epoch to the history, and its weights to what is kept if they are the best so far."""
+        progress, monitor = self.progress, self._config.train.monitor
+        progress.history.append(row)
+        value = row.monitored(monitor)
+        is_best = is_improvement(value, progress.best.value if progress.best else None, monitor)
+        if is_best:
+            progress.best = Best(monitor=monitor, value=value, epoch=row.epoch, stage=row.stage)
+            progress.best_weights = self._network.model.get_weights()
+        self._on_event(EpochDone(row, self._total_epochs, is_best))
+        self._on_epoch(progress)
+
+
+class _EpochWatch(keras.callbacks.Callback):  # type: ignore[misc]
+    """Follows the steps of one epoch, and ends it when the loss is not finite."""
+
+    def __init__(self, stage: str, epoch: int, steps: int, on_event: OnEvent) -> None:
+        super().__init__()
+        self._stage, self._epoch, self._steps, self._on_event = stage, epoch, steps, on_event
+        self.trained_at: float | None = None
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        loss, accuracy = float((logs or {})["loss"]), float((logs or {})["accuracy"])
+        if not math.isfinite(loss):
+            rate = float(self.model.optimizer.learning_rate)
+            raise TrainingError(
+                f"the loss is not finite in stage {self._stage}, epoch {self._epoch}, batch {batch + 1}, at learning "
+                f"rate {rate:.3g}; lower train.learning_rate or set train.gradient_clipping"
+            )
+        self._on_event(StepDone("epoch", batch + 1, self._steps, loss, accuracy))
+
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
+        self.trained_at = time.perf_counter()
+
+
+def _stopped(stage: StagePlan, monitor: str, patience: int, epoch: int) -> str:
+    return f"stage {stage.name} stops after epoch {epoch}: no better {monitor} for {patience} epochs"
+
+
+def _first(values: Sequence[float] | None) -> float | None:
+    return float(values[0]) if values else None
+
+
+def _class_weights(labels: npt.NDArray[np.int64], class_count: int) -> npt.NDArray[np.float32]:
+    """Weight of each class: pictures / (classes × pictures of the class), as scikit-learn's `balanced`."""
+    counts = np.bincount(labels, minlength=class_count)
+    return (len(labels) / (class_count * np.maximum(counts, 1))).astype(np.float32)

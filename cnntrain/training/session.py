@@ -1,0 +1,217 @@
+"""One training from its first file to its last: what is written into the run directory, and when."""
+
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from cnntrain.config import Config, config_to_yaml
+from cnntrain.config.sections import Pretrained
+from cnntrain.data.data_set import DataSet
+from cnntrain.data.decoder import preprocessing_of
+from cnntrain.data.examples import SPLITS, write_examples
+from cnntrain.data.inspection import fingerprint
+from cnntrain.data.pipeline import open_pictures
+from cnntrain.errors import CnntrainError, InterruptedRunError, TrainingError
+from cnntrain.files import write_json, write_text
+from cnntrain.models.network import Network, build_network
+from cnntrain.models.saved import save_model
+from cnntrain.runs.directory import RunDirectory
+from cnntrain.runs.history import write_history
+from cnntrain.runs.log import append_line, now
+from cnntrain.runs.record import RunRecord, Status, write_record
+from cnntrain.runs.run import write_classes
+from cnntrain.runtime import Device, versions
+from cnntrain.training.events import Event, Message, OnEvent, as_line
+from cnntrain.training.loop import Progress, Trainer
+
+_SECONDS_BETWEEN_SAVES = 60.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be trained.
+
+    Args:
+        config: Resolved.
+        data_set: Inspected pictures.
+        network: Built from the configuration, with its initial weights.
+        device: What it runs on.
+        smoke: Whether it is only a trial.
+    """
+
+    config: Config
+    data_set: DataSet
+    network: Network
+    device: Device
+    smoke: bool
+
+
+class Session:
+    """A training in its run directory.
+
+    Args:
+        job: What is trained.
+        directory: Where, new and empty but for generated pictures.
+        on_event: Told what happens, besides the log.
+    """
+
+    def __init__(self, job: Job, directory: RunDirectory, on_event: OnEvent) -> None:
+        self._job = job
+        self._directory = directory
+        self._listener = on_event
+        self._notes: list[str] = []
+        self._started = now()
+        self._clock = time.perf_counter()
+        self._saved_at = time.perf_counter()
+        self._progress = Progress()
+
+    def run(self) -> None:
+        """Trains, and leaves a run directory that says how it went, whatever happens.
+
+        Raises:
+            TrainingError: The loss is not finite, or the memory is used up.
+            InterruptedRunError: Ctrl-C or SIGTERM; the best model so far is saved.
+            WriteError: A file cannot be written.
+        """
+        self._write_beginning()
+        try:
+            self._train()
+        except KeyboardInterrupt as error:
+            number = getattr(error, "signal_number", 2)
+            self._finish("interrupted", "interrupted by a signal")
+            kept = (
+                f"the best model so far is in {self._directory.model}" if self._progress.best else "no epoch was over"
+            )
+            raise InterruptedRunError(f"interrupted; {kept}", number) from error
+        except tf.errors.ResourceExhaustedError as error:
+            failure = TrainingError(self._out_of_memory())
+            self._finish("failed", str(failure))
+            raise failure from error
+        except BaseException as error:
+            self._finish("failed", str(error) if isinstance(error, CnntrainError) else repr(error))
+            raise
+        self._finish("finished", "")
+
+    def _out_of_memory(self) -> str:
+        data = self._job.config.data
+        height, width = data.image_size
+        return (
+            f"out of memory with batches of {data.batch_size} pictures of {height}x{width} pixels; "
+            "lower data.batch_size or data.image_size"
+        )
+
+    def _write_beginning(self) -> None:
+        """Everything that is known before the first step."""
+        directory, job = self._directory, self._job
+        write_record(directory.record, self._record("running", ""))
+        write_text(directory.config, config_to_yaml(job.config))
+        write_examples(directory.examples, job.data_set.examples)
+        write_classes(directory.classes, job.data_set.classes)
+        write_json(directory.preprocessing, preprocessing_of(job.config.data).to_json())
+
+    def _train(self) -> None:
+        with tempfile.TemporaryDirectory(
+            prefix=".decoded-", dir=self._directory.path, ignore_cleanup_errors=True
+        ) as folder:
+            trainer = self._trainer(Path(folder))
+            self._progress = trainer.progress
+            try:
+                trainer.run()
+            finally:
+                trainer.restore_best()
+
+    def _trainer(self, folder: Path) -> Trainer:
+        job = self._job
+        start = time.perf_counter()
+        opened = {
+            split: open_pictures(
+                job.data_set.split(split),
+                job.data_set.classes,
+                preprocessing_of(job.config.data),
+                cache=_cache(job.config),
+                folder=folder,
+            )
+            for split in ("train", "validation")
+        }
+        seconds = time.perf_counter() - start
+        if not len(opened["validation"]):
+            self._on_event(Message(f"no validation pictures: {job.config.train.monitor} is monitored"))
+        trainer = Trainer(
+            job.config,
+            job.network,
+            class_count=len(job.data_set.classes),
+            train=opened["train"],
+            validation=opened["validation"] if len(opened["validation"]) else None,
+            on_event=self._on_event,
+            on_epoch=self._on_epoch,
+        )
+        trainer.progress.timings["decoding"] = round(seconds, 3)
+        return trainer
+
+    def _on_event(self, event: Event) -> None:
+        line = as_line(event)
+        if line is not None:
+            append_line(self._directory.log, line)
+        if isinstance(event, Message):
+            self._notes.append(event.text)
+        self._listener(event)
+
+    def _on_epoch(self, progress: Progress) -> None:
+        write_history(self._directory.history, progress.history)
+        is_best = progress.best is not None and progress.best.epoch == progress.history[-1].epoch
+        if is_best and time.perf_counter() - self._saved_at > _SECONDS_BETWEEN_SAVES:
+            self._save()
+            self._saved_at = time.perf_counter()
+
+    def _save(self) -> None:
+        """Writes the network as it is now; in float32 when it was trained in float16."""
+        model = self._job.network.model
+        if self._job.config.train.mixed_precision:
+            model = _in_float32(self._job.config, len(self._job.data_set.classes), model)
+        save_model(self._directory.model, model, self._job.data_set.classes)
+
+    def _finish(self, status: Status, error: str) -> None:
+        """Saves the best model, which the network holds by now, and says how it went."""
+        if self._progress.best is not None:
+            self._save()
+        self._progress.timings["total"] = round(time.perf_counter() - self._clock, 3)
+        append_line(self._directory.log, f"{status}{': ' if error else ''}{error}")
+        write_record(self._directory.record, self._record(status, error))
+
+    def _record(self, status: Status, error: str) -> RunRecord:
+        job = self._job
+        counts = {split: len(job.data_set.split(split)) for split in SPLITS}
+        return RunRecord(
+            status=status,
+            started=self._started,
+            seed=job.config.seed,
+            versions=versions(),
+            device=asdict(job.device),
+            data={"fingerprint": fingerprint(job.data_set.examples), "images": counts},
+            smoke=job.smoke,
+            best=self._progress.best,
+            timings=dict(self._progress.timings),
+            notes=tuple(self._notes),
+            error=error,
+        )
+
+
+def _cache(config: Config) -> Any:
+    """The cache that a resolved configuration names."""
+    if config.data.cache == "auto":
+        raise ValueError("the configuration is not resolved")
+    return config.data.cache
+
+
+def _in_float32(config: Config, class_count: int, trained: Any) -> Any:
+    """A float32 copy of a network that was trained in float16; its weights were float32 all along."""
+    model = config.model
+    if isinstance(model, Pretrained):
+        config = config.model_copy(update={"model": model.model_copy(update={"weights": "none"})})
+    twin = build_network(config, class_count).model
+    twin.set_weights(trained.get_weights())
+    return twin
