@@ -5,22 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnntrain.config import Config, LoadedConfig, Problem, load_config
-from cnntrain.config.resolving import SMOKE_STEPS, resolve
-from cnntrain.config.resolving import smoke as smoke_config
+from cnntrain.config import Config, load_config
 from cnntrain.config.stages import plan_stages
 from cnntrain.data.split import SplitResult, split_source
-from cnntrain.errors import DataError, RunError
-from cnntrain.files import write_bytes, write_json
-from cnntrain.runs.directory import RunDirectory, check_vacant, create
+from cnntrain.errors import RunError, UsageError
+from cnntrain.files import write_bytes, write_json, write_text
+from cnntrain.runs.directory import check_vacant, create
 from cnntrain.runs.run import Run, open_run
 from cnntrain.runtime import DeviceChoice, prepare
 from cnntrain.training.events import EpochDone, Event, Message, OnEvent, StageStarted, StepDone, as_line
 
 if TYPE_CHECKING:
-    from cnntrain.data.data_set import DataSet
     from cnntrain.evaluation.metrics import Metrics
-    from cnntrain.models.network import Network
     from cnntrain.models.summary import Summary
     from cnntrain.plots.curves import Curves
 
@@ -89,15 +85,6 @@ def split(
     )
 
 
-@dataclass(frozen=True)
-class _Prepared:
-    """A configuration without problems, and the pictures that it names; no pictures in a smoke run without data."""
-
-    config: Config
-    data_set: "DataSet | None"
-    classes: tuple[str, ...]
-
-
 def fit(
     config: Source,
     *,
@@ -137,109 +124,18 @@ def fit(
     path = Path(run_dir) if run_dir is not None else Path("runs") / Path(loaded.name).stem
     check_vacant(path, overwrite=overwrite)
     found = prepare(device)
-    import keras
+    from cnntrain.training.preparing import make_job, prepare_fit
+    from cnntrain.training.session import Session
 
-    from cnntrain.models.network import build_network
-    from cnntrain.training.session import Job, Session
-
-    prepared = _prepare(loaded, smoke=smoke)
-    keras.utils.set_random_seed(prepared.config.seed)
-    network = build_network(
-        prepared.config, len(prepared.classes), mixed_precision=prepared.config.train.mixed_precision
-    )
-    data_set = prepared.data_set and _inspected(prepared.data_set)
+    prepared = prepare_fit(loaded, smoke=smoke)
     directory = create(path, overwrite=overwrite)
-    if data_set is None:
+    if prepared.data_set is None:
         listener(Message(f"{prepared.config.data.source} is not there: training on generated pictures"))
-        data_set = _generated(prepared, directory)
-    resolved = _resolved(prepared.config, data_set, directory)
-    session = Session(Job(resolved, data_set, network, found, smoke), directory, listener)
     try:
-        session.run()
+        Session(make_job(prepared, directory, found), directory, listener).run()
     finally:
         _draw_curves_of(Run(directory))
     return open_run(path)
-
-
-def _prepare(loaded: LoadedConfig, *, smoke: bool) -> _Prepared:
-    """Looks at everything that can be wrong with a configuration, and names all of it at once."""
-    from cnntrain.data.data_set import find_data_set, names_without_data, smoke_examples
-    from cnntrain.models.checks import check
-
-    config = smoke_config(loaded.config) if smoke else loaded.config
-    problems = check(config)
-    if smoke and not Path(config.data.source).exists():
-        _raise(loaded, problems, [])
-        return _Prepared(config, None, names_without_data(config.data.classes))
-    data_set, data_problems = find_data_set(config.data)
-    _raise(loaded, problems, data_problems)
-    if data_set is None:
-        raise DataError(f"{config.data.source} holds no data set")
-    if smoke:
-        data_set = smoke_examples(data_set, batch_size=config.data.batch_size, steps=SMOKE_STEPS)
-    return _Prepared(config, data_set, data_set.classes)
-
-
-def _raise(loaded: LoadedConfig, problems: list[Problem], data_problems: list[Problem]) -> None:
-    """Raises what there is; when only the data is wrong, as a DataError."""
-    if not problems and not data_problems:
-        return
-    error = loaded.locate([*problems, *data_problems])
-    raise error if problems else DataError(str(error))
-
-
-def _inspected(data_set: "DataSet") -> "DataSet":
-    """The data set with a checksum a picture, after every picture was decoded once."""
-    from cnntrain.data.data_set import DataSet
-    from cnntrain.data.inspection import inspect_all
-
-    return DataSet(inspect_all(data_set.examples), data_set.classes)
-
-
-def _generated(prepared: _Prepared, directory: RunDirectory) -> "DataSet":
-    """Pictures made for a smoke run, in the run directory."""
-    from cnntrain.data.data_set import DataSet
-    from cnntrain.data.generated import write_generated
-    from cnntrain.data.inspection import inspect_all
-    from cnntrain.data.sources import find_split_examples
-
-    data, classes = prepared.config.data, prepared.classes
-    write_generated(
-        directory.generated_pictures,
-        classes=classes,
-        image_size=data.image_size,
-        channels=3 if data.color == "rgb" else 1,
-        counts={"train": data.batch_size * SMOKE_STEPS, "validation": data.batch_size, "test": data.batch_size},
-        seed=prepared.config.seed,
-    )
-    examples = find_split_examples(directory.generated_pictures.absolute())
-    return DataSet(inspect_all(examples), classes)
-
-
-def _resolved(config: Config, data_set: "DataSet", directory: RunDirectory) -> Config:
-    """The configuration with every open choice made."""
-    import shutil
-
-    from cnntrain.data.cache import choose_cache, machine_memory
-    from cnntrain.data.decoder import preprocessing_of
-
-    kept = [*data_set.split("train"), *data_set.split("validation")]
-    cache = config.data.cache
-    if cache == "auto":
-        cache = choose_cache(
-            len(kept),
-            preprocessing_of(config.data),
-            memory=machine_memory(),
-            disk=shutil.disk_usage(directory.path).free,
-        )
-    generated = directory.generated_pictures
-    return resolve(
-        config,
-        source=generated if generated.exists() else Path(config.data.source),
-        classes=data_set.classes,
-        cache=cache,
-        has_validation=bool(data_set.split("validation")),
-    )
 
 
 def load_run(path: str | Path) -> Run:
@@ -298,7 +194,7 @@ def evaluate(
     from cnntrain.evaluation.answering import answer
     from cnntrain.evaluation.metrics import compute_metrics
     from cnntrain.evaluation.selection import examples_of_data, examples_of_split
-    from cnntrain.models.saved import load_model
+    from cnntrain.runs.model_file import load_model
 
     model = load_model(run.directory.model)
     notes: tuple[str, ...] = ()
@@ -322,12 +218,12 @@ def evaluate(
 def _write_evaluation(folder: Path, name: str, answers: Any, metrics: "Metrics") -> None:
     import numpy as np
 
-    from cnntrain.evaluation.answers import write_predictions
+    from cnntrain.evaluation.answers import predictions_csv
     from cnntrain.plots.confusion import draw_confusion
     from cnntrain.plots.style import to_png
 
     write_json(folder / "metrics.json", {"name": name, **metrics.to_json()})
-    write_predictions(folder / "predictions.csv", answers)
+    write_text(folder / "predictions.csv", predictions_csv(answers))
     write_bytes(folder / "confusion.png", to_png(draw_confusion(np.array(metrics.confusion), answers.classes)))
 
 
@@ -343,9 +239,12 @@ def plot(runs: Sequence[Run | str | Path], *, smoothing: float = SMOOTHING, outp
         The file that was written.
 
     Raises:
+        UsageError: There is nothing to draw, or the weight is out of its range.
         RunError: There is no such run, or no epoch of it is over.
         WriteError: The file cannot be written.
     """
+    if not runs or not 0.0 <= smoothing < 1.0:
+        raise UsageError(f"plot needs a run at least and a smoothing from 0 to below 1; got {len(runs)}, {smoothing}")
     from cnntrain.plots.curves import draw_curves
     from cnntrain.plots.style import to_png
 
@@ -391,17 +290,16 @@ def summary(config: Source, *, overrides: Sequence[str] = ()) -> "Summary":
     """
     loaded = load_config(config, overrides=overrides)
     prepare("cpu")
-    from cnntrain.data.data_set import find_data_set, names_without_data
+    from cnntrain.config.resolving import smoke_config
+    from cnntrain.data.data_set import names_without_data
     from cnntrain.models.checks import check
     from cnntrain.models.network import build_network
     from cnntrain.models.summary import summarize
+    from cnntrain.training.preparing import raise_problems, require_data_set
 
-    problems = check(loaded.config)
-    classes = names_without_data(loaded.config.data.classes)
-    data_problems: list[Problem] = []
+    problems, classes = check(loaded.config), names_without_data(loaded.config.data.classes)
     if loaded.config.data.classes is None:
-        data_set, data_problems = find_data_set(loaded.config.data)
-        classes = data_set.classes if data_set else classes
-    _raise(loaded, problems, data_problems)
-    network: Network = build_network(smoke_config(loaded.config), len(classes))
+        classes = require_data_set(loaded, problems).classes
+    raise_problems(loaded, problems, [])
+    network = build_network(smoke_config(loaded.config), len(classes))
     return summarize(network, {plan.name: plan.unfreeze for plan in plan_stages(loaded.config)})

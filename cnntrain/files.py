@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,8 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.replace(path)
             _sync_folder(path.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -89,23 +90,33 @@ def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     Raises:
         WriteError: `path` exists and is not to be replaced, or cannot be written.
     """
-    if not overwrite and path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise WriteError(f"{path} exists already and is not overwritten; choose another place")
     with _reported(path):
+        if not overwrite and path.exists() and not (path.is_dir() and not any(path.iterdir())):
+            raise WriteError(f"{path} exists already and is not overwritten; choose another place")
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         with _reported(path):
             temporary.chmod(0o777 & ~_umask())
             yield temporary
-            old = temporary.with_name(temporary.name + ".old")
-            if path.exists():
-                path.rename(old)
-            temporary.rename(path)
-            _sync_folder(path.parent)
-            shutil.rmtree(old, ignore_errors=True)
+            _exchange(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _exchange(new: Path, path: Path) -> None:
+    """Moves a folder to `path` and removes what stood there, or puts that back."""
+    old = new.with_name(new.name + ".old")
+    if path.exists():
+        path.rename(old)
+    try:
+        new.rename(path)
+    except BaseException:
+        if old.exists():
+            old.rename(path)
+        raise
+    _sync_folder(path.parent)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _umask() -> int:

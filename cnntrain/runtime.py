@@ -45,6 +45,8 @@ def _native_stderr_held_back() -> Iterator[None]:
         os.dup2(held.fileno(), descriptor)
         try:
             yield
+        except UsageError:  # says by itself what is wrong
+            raise
         except BaseException:
             held.seek(0)
             os.write(kept, held.read())

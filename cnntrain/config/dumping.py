@@ -9,6 +9,7 @@ from cnntrain.config.scalars import read_plain
 from cnntrain.config.sections import Config
 
 _NEEDS_NO_QUOTES = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*")
+_TEXT = "tag:yaml.org,2002:str"
 
 
 class _Dumper(yaml.SafeDumper):
@@ -20,7 +21,9 @@ class _Dumper(yaml.SafeDumper):
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
     is_plain = _NEEDS_NO_QUOTES.fullmatch(value) and isinstance(read_plain(value), str)
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if is_plain else '"')
+    resolved = dumper.resolve(yaml.ScalarNode, value, (True, False))  # type: ignore[no-untyped-call]
+    is_plain_elsewhere = resolved == _TEXT  # YAML 1.1 takes `no` for a boolean
+    return dumper.represent_scalar(_TEXT, value, style=None if is_plain and is_plain_elsewhere else '"')
 
 
 def _list(dumper: yaml.SafeDumper, values: list[Any] | tuple[Any, ...]) -> yaml.SequenceNode:

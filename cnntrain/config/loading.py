@@ -110,9 +110,11 @@ def _content(path: Path, name: str) -> bytes:
     except FileNotFoundError as error:
         near = nearest(path.name, [sibling.name for sibling in path.parent.glob("*.y*ml")])
         raise _unreadable(name, "there is no such file", str(path.with_name(near)) if near else "") from error
-    except (OSError, ValueError) as error:  # a name with a null character is a ValueError
-        reason = getattr(error, "strerror", None) or str(error)
+    except OSError as error:
+        reason = error.strerror or str(error)
         raise _unreadable(name, f"cannot be read: {reason}; give the path of a YAML file") from error
+    except ValueError as error:
+        raise _unreadable(name, "no file can have this name; give the path of a YAML file") from error
 
 
 def _unreadable(name: str, what: str, suggestion: str = "") -> ConfigError:

@@ -28,9 +28,10 @@ class Origins:
         self.places[key] = override
 
     def error(self, problems: Iterable[Problem]) -> ConfigError:
-        """All problems as one error, in the order of the file, those of the command line last."""
+        """All problems as one error, in the order of the file, those of the command line last; equal ones once."""
         ordered = sorted(problems, key=lambda problem: self._order(problem.key))
-        return ConfigError([problem.line(self._shown(self._place(problem.key))) for problem in ordered])
+        lines = [problem.line(self._shown(self._place(problem.key))) for problem in ordered]
+        return ConfigError(list(dict.fromkeys(lines)))
 
     def _place(self, key: Key) -> int | str | None:
         """Of the key, or of its nearest ancestor that stands somewhere."""

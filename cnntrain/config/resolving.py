@@ -1,11 +1,12 @@
 """From what the user wrote to what is done: every choice that was left open, made and written down."""
 
 from pathlib import Path
-from typing import Literal
 
 from cnntrain.config.sections import Config, Pretrained, Stage
 from cnntrain.config.stages import plan_stages
 
+SMOKE_BATCH = 4
+SMOKE_STEPS = 2
 _WITHOUT_VALIDATION = {"val_loss": "loss", "val_accuracy": "accuracy"}
 
 
@@ -14,7 +15,7 @@ def resolve(
     *,
     source: Path,
     classes: tuple[str, ...],
-    cache: Literal["memory", "disk", "none"],
+    cache: str,
     has_validation: bool,
 ) -> Config:
     """A configuration that says everything and gives the same run again, from any working directory.
@@ -23,7 +24,7 @@ def resolve(
         config: What the user wrote.
         source: Where the pictures are.
         classes: Names in the order of the model's outputs.
-        cache: Where decoded pictures are kept.
+        cache: Where decoded pictures are kept: `memory`, `disk` or `none`.
         has_validation: Without a validation split the training's own loss or accuracy is monitored.
     """
     monitor = config.train.monitor if has_validation else _WITHOUT_VALIDATION.get(config.train.monitor)
@@ -45,7 +46,7 @@ def _complete_stages(config: Config) -> tuple[Stage, ...]:
     return tuple(Stage.model_construct(**vars(plan)) for plan in plan_stages(config))
 
 
-def smoke(config: Config) -> Config:
+def smoke_config(config: Config) -> Config:
     """A trial of a configuration: one epoch a stage, batches of four at most, random weights."""
     model = config.model
     if isinstance(model, Pretrained):
@@ -58,7 +59,3 @@ def smoke(config: Config) -> Config:
             "train": config.train.model_copy(update={"epochs": 1, "stages": stages}),
         }
     )
-
-
-SMOKE_BATCH = 4
-SMOKE_STEPS = 2

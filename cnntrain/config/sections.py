@@ -1,5 +1,6 @@
 """The typed, frozen sections of a configuration. Field descriptions here are the configuration reference."""
 
+import unicodedata
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -60,9 +61,10 @@ def _classes(value: Any) -> Any:
         raise ValueError("must be a list of class names or a count (put names that look like numbers in quotes)")
     if len(value) < 2:
         raise ValueError("a classifier needs at least two classes")
-    if len(set(value)) < len(value):
+    names = tuple(unicodedata.normalize("NFC", name) for name in value)  # the form in which folders are compared
+    if len(set(names)) < len(names):
         raise ValueError("a class is named twice")
-    return tuple(value)
+    return names
 
 
 Pair = Annotated[tuple[Count, Count], Field(strict=False)]
@@ -336,6 +338,8 @@ class Train(Section):
         for rates in holders:
             if rates.reduce_lr is not None and rates.schedule is not None:
                 raise ValueError("reduce_lr and schedule exclude each other; keep one of them")
+            if rates.optimizer is not None and rates.optimizer.name == "adamw" and not self.weight_decay:
+                raise ValueError("adamw without weight_decay is adam; set weight_decay above 0 or take adam")
         return self
 
 

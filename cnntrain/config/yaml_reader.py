@@ -64,8 +64,8 @@ class Document:
 def read_yaml(content: str | bytes) -> Document:
     """Reads a document whose top level is a mapping.
 
-    Scalars are read by `read_plain`, quoted ones are text. Limits: 1 MiB, nesting 32, 100 aliases, 20,000 values after
-    aliases are expanded.
+    Scalars are read by `read_plain`, quoted ones are text. Limits: 1 MiB, nesting 32, 100 aliases, 20,000 keys and
+    values after aliases are expanded.
 
     Args:
         content: The text, or its bytes in UTF-8 with or without a byte-order mark.
@@ -159,12 +159,14 @@ class _Record:
         targets: For the position of each alias, the position of the node that it repeats.
         anchors: The position of each anchored node, None while it is not complete.
         unclosed: Anchor and position of each collection that is not complete.
+        nodes: How many keys and values there are.
     """
 
     events: list[yaml.Event] = field(default_factory=list)
     targets: dict[int, int] = field(default_factory=dict)
     anchors: dict[str, int | None] = field(default_factory=dict)
     unclosed: list[tuple[str | None, int]] = field(default_factory=list)
+    nodes: int = 0
 
     def add(self, event: yaml.Event) -> None:
         """Takes in the next event."""
@@ -180,7 +182,8 @@ class _Record:
             self._name(event.anchor, len(self.events), _line(event))
         if isinstance(event, yaml.NodeEvent | yaml.CollectionEndEvent):
             self.events.append(event)
-        if len(self.events) > 3 * MAX_NODES:  # a cheap bound; the values are counted when they are built
+            self.nodes += isinstance(event, yaml.NodeEvent)
+        if self.nodes > MAX_NODES:  # counted again, with those that aliases repeat, when values are built
             raise _too_many(_line(event))
 
     def _add_alias(self, event: yaml.AliasEvent) -> None:
@@ -216,7 +219,7 @@ def _too_deep(line: int) -> YamlTextError:
 
 
 def _too_many(line: int) -> YamlTextError:
-    return _fault(line, f"a configuration has at most {MAX_NODES:,} values, repeated ones counted")
+    return _fault(line, f"a configuration has at most {MAX_NODES:,} keys and values, repeated ones counted")
 
 
 class _Builder:
@@ -232,9 +235,7 @@ class _Builder:
         """The value that starts at event `at`, and the position after it."""
         event = self.events[at]
         self.lines.setdefault(key, _line(event))
-        self.nodes += 1
-        if self.nodes > MAX_NODES:
-            raise _too_many(self.lines[key[:1]])
+        self._count(key)
         if isinstance(event, yaml.AliasEvent):
             return self.build(self.targets[at], key)[0], at + 1
         self._refuse_tag(event, key)
@@ -243,6 +244,11 @@ class _Builder:
         if len(key) >= MAX_DEPTH:
             raise _too_deep(self.lines[key[:1]])
         return self._mapping(at + 1, key) if isinstance(event, yaml.MappingStartEvent) else self._list(at + 1, key)
+
+    def _count(self, key: Key) -> None:
+        self.nodes += 1
+        if self.nodes > MAX_NODES:
+            raise _too_many(self.lines[key[:1]])
 
     def _list(self, at: int, key: Key) -> tuple[list[Any], int]:
         values: list[Any] = []
@@ -267,6 +273,7 @@ class _Builder:
     def _name(self, at: int, key: Key) -> tuple[str, int]:
         """The key that starts at event `at`; one that is none is reported, and stands for itself as text."""
         event = self.events[at]
+        self._count(key)
         if not isinstance(event, yaml.ScalarEvent):
             self.faults.append((_line(event), Problem(key, "a key must be text, not an alias, a list or a mapping")))
             return "?", self.build(at, (*key, "?"))[1]

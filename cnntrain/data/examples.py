@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from cnntrain.errors import DataError
@@ -61,7 +61,7 @@ def write_examples(path: Path, examples: Sequence[Example], sources: Sequence[st
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*COLUMNS, "source"] if sources is not None else COLUMNS)
     for row, example in enumerate(examples):
-        values = list(asdict(example).values())
+        values = [getattr(example, column) for column in COLUMNS]
         writer.writerow([*values, sources[row]] if sources is not None else values)
     write_text(path, text.getvalue())
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from cnntrain.data.pipeline import Pictures, image_batches
+from cnntrain.errors import ModelFileError
 from cnntrain.evaluation.answers import Answers
 from cnntrain.models.network import class_probabilities
 
@@ -25,6 +26,9 @@ def answer(
 
     Returns:
         The aligned table of paths, true classes and probabilities.
+
+    Raises:
+        ModelFileError: The model's answers are not finite.
     """
     steps = -(-len(pictures) // BATCH)
     outputs = []
@@ -32,6 +36,8 @@ def answer(
         outputs.append(model.predict_on_batch(batch))
         on_batch(step, steps)
     probabilities = class_probabilities(np.concatenate(outputs), len(classes))
+    if not np.all(np.isfinite(probabilities)):
+        raise ModelFileError("the model gives probabilities that are not finite; its weights are damaged, fit it again")
     return Answers(
         paths=pictures.paths,
         truth=pictures.labels,

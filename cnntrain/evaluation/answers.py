@@ -3,12 +3,9 @@
 import csv
 import io
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-
-from cnntrain.files import write_text
 
 _SUM_TOLERANCE = 1e-3
 
@@ -65,14 +62,11 @@ class Answers:
             raise ValueError(f"each row of probabilities must sum to 1 within {_SUM_TOLERANCE}")
 
 
-def write_predictions(path: Path, answers: Answers) -> None:
-    """Writes the answers as CSV (UTF-8, a header, a row a picture), whole or not at all.
+def predictions_csv(answers: Answers) -> str:
+    """The answers as CSV, a header and a row a picture.
 
     The columns are path, label, predicted, correct (`true` or `false`), confidence (the probability of the predicted
     class) and `p_CLASS` for each class; numbers have six significant digits.
-
-    Raises:
-        WriteError: The file cannot be written.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -83,7 +77,7 @@ def write_predictions(path: Path, answers: Answers) -> None:
         names = answers.classes[truth], answers.classes[predicted]
         correct = "true" if truth == predicted else "false"
         writer.writerow([picture, *names, correct, shown[predicted], *shown])
-    write_text(path, text.getvalue())
+    return text.getvalue()
 
 
 def _described(array: NDArray[np.generic]) -> str:

@@ -3,12 +3,19 @@
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+import warnings
+import zipfile
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import h5py  # type: ignore[import-untyped]
 import keras
+from keras.src.backend.common import global_state
 
 from cnntrain.errors import ModelFileError
 
@@ -26,7 +33,8 @@ def build_backbone(pictures: Any, name: str, weights: str) -> tuple[Any, tuple[s
     """Puts a backbone without its top on the pictures, in the same flat graph, with its own preprocessing before it.
 
     The layers of a backbone run in inference mode for good: its dropout is turned off here, its batch normalization
-    by `Network.thaw`. So frozen layers give the same feature maps in training as in use.
+    by `Network.thaw`. So frozen layers give the same feature maps in training as in use. Layers that Keras names by
+    counting are counted from the start, so that a backbone's layers are called the same whatever was built before.
 
     Args:
         pictures: Symbolic tensor (N, height, width, 1 or 3), 0 to 255; one channel is repeated to three.
@@ -44,13 +52,14 @@ def build_backbone(pictures: Any, name: str, weights: str) -> tuple[Any, tuple[s
     if pictures.shape[-1] == 1:
         pictures = keras.layers.Concatenate(name="repeat_channels")([pictures, pictures, pictures])
     before = set(_layers_to(pictures))
-    inputs = preprocess(pictures)
-    if weights == "imagenet":
-        base = _download(builder, name, inputs)
-    else:
-        base = builder(include_top=False, weights=None, input_tensor=inputs)
-        if weights != "none":
-            load_weights(base, Path(weights), name)
+    with _counted_from_the_start():
+        inputs = preprocess(pictures)
+        if weights == "imagenet":
+            base = _download(builder, name, inputs)
+        else:
+            base = builder(include_top=False, weights=None, input_tensor=inputs)
+    if weights not in ("imagenet", "none"):
+        load_weights(base, Path(weights), name)
     for layer in base.layers:
         _turn_off_dropout(layer)
     return base.output, tuple(layer.name for layer in base.layers if layer.name not in before)
@@ -63,6 +72,19 @@ def _layers_to(tensor: Any) -> list[str]:
     return [layer.name for layer in keras.Model(keras.utils.get_source_inputs(tensor), tensor).layers]
 
 
+@contextmanager
+def _counted_from_the_start() -> Iterator[None]:
+    """Lets Keras number unnamed layers from zero, and go on afterwards with numbers that are not yet taken."""
+    before = dict(global_state.get_global_attribute("object_name_uids") or {})
+    counts: defaultdict[str, int] = defaultdict(int)
+    global_state.set_global_attribute("object_name_uids", counts)
+    try:
+        yield
+    finally:
+        for prefix, count in before.items():
+            counts[prefix] = max(counts[prefix], count)
+
+
 def _turn_off_dropout(layer: Any) -> None:
     if isinstance(layer, keras.layers.Dropout):
         layer.rate = 0.0
@@ -73,10 +95,12 @@ def _turn_off_dropout(layer: Any) -> None:
 def _download(builder: Callable[..., Any], name: str, inputs: Any) -> Any:
     """Builds a backbone with its ImageNet weights, which Keras downloads on first use."""
     try:
-        return builder(include_top=False, weights="imagenet", input_tensor=inputs)
-    except ValueError:
-        raise
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # MobileNets tell which picture size they were trained on
+            return builder(include_top=False, weights="imagenet", input_tensor=inputs)
     except Exception as error:  # keras.utils.get_file raises a bare Exception when there is no network
+        if isinstance(error, ValueError) and "hash" not in str(error):
+            raise
         found = re.search(r"[\w.-]+\.h5", str(error))
         file = found.group() if found else f"{name}'s weights without top"
         folder = Path(os.environ.get("KERAS_HOME", "~/.keras"))
@@ -97,9 +121,46 @@ def load_weights(base: Any, path: Path, name: str) -> None:
     if not path.name.endswith((".weights.h5", ".h5", ".keras")):
         raise ModelFileError(f"weights files end in .weights.h5, .h5 or .keras; got {path}")
     try:
+        _check_count(base, path)
         base.load_weights(path)
     except Exception as error:  # h5py and keras raise OSError, ValueError, KeyError and more
         reason = " ".join(str(error).split())[:200]
         raise ModelFileError(
             f"{path} does not hold the weights of {name} without its top ({reason}); get the file that belongs to it"
         ) from error
+    if name.lower().startswith("efficientnetb"):
+        _divide_twice(base)
+
+
+def _check_count(base: Any, path: Path) -> None:
+    """Raises ValueError where a file holds more arrays than the backbone has: Keras would pass over the others."""
+    if path.name.endswith(".keras"):
+        with zipfile.ZipFile(path) as archive:
+            count = _count_arrays(BytesIO(archive.read("model.weights.h5")))
+    elif path.name.endswith(".weights.h5"):
+        count = _count_arrays(path)
+    else:
+        return  # for the older format Keras counts itself
+    if count != len(base.weights):
+        raise ValueError(f"it holds {count} arrays, the network {len(base.weights)}")
+
+
+def _count_arrays(source: Path | BytesIO) -> int:
+    """Number of arrays of layers in Keras's HDF5 format; those of an optimizer are left out."""
+    arrays: list[str] = []
+    with h5py.File(source) as file:
+        layers = file["layers"]
+        layers.visititems(lambda name, item: arrays.append(name) if isinstance(item, h5py.Dataset) else None)
+    return len(arrays)
+
+
+def _divide_twice(base: Any) -> None:
+    """Normalizes pictures for an EfficientNet the way its ImageNet weights were trained.
+
+    These were trained on (x - mean) / std / sqrt(std). Keras adds the second division to the graph only where it
+    downloads the weights itself; here it goes into the variance. Weights trained from scratch have variance 1.
+    """
+    for layer in base.layers:
+        if isinstance(layer, keras.layers.Normalization):
+            layer.adapt_variance.assign(layer.adapt_variance**1.5)
+            layer.finalize_state()

@@ -6,6 +6,8 @@ from cnntrain.config import Config, Convnet, Pretrained, Problem, nearest
 from cnntrain.models.backbones import backbones, build_backbone
 from cnntrain.models.convnet import block_sizes
 
+_LARGE_ENOUGH = (224, 224)
+
 
 def check(config: Config) -> list[Problem]:
     """All problems of the model section, and of the stages where they name layers. No weights are read."""
@@ -42,21 +44,22 @@ def _check_backbone(config: Config, model: Pretrained) -> list[Problem]:
                 suggestion=nearest(model.backbone.lower(), tuple(known)),
             )
         ]
-    channels = 3 if config.data.color == "rgb" else 1
     try:
-        pictures = keras.Input((*config.data.image_size, channels))
-        _, layers = build_backbone(pictures, model.backbone, "none")
-    except ValueError as error:
-        reason = " ".join(str(error).split())[:160]
-        return [
-            Problem(
-                key=("data", "image_size"),
-                what=f"{model.backbone} cannot be built for this size ({reason})",
-                allowed="larger pictures",
-                got=str(list(config.data.image_size)),
-            )
-        ]
-    return _check_layers(config, model, layers)
+        return _check_layers(config, model, _layers(model, config.data.image_size))
+    except ValueError:
+        too_small = Problem(
+            key=("data", "image_size"),
+            what=f"{model.backbone} cannot be built for pictures this small",
+            allowed="larger pictures",
+            got=str(list(config.data.image_size)),
+        )
+    return [too_small, *_check_layers(config, model, _layers(model, _LARGE_ENOUGH))]
+
+
+def _layers(model: Pretrained, image_size: tuple[int, int]) -> tuple[str, ...]:
+    """Names of the backbone's layers. Raises ValueError if it does not fit pictures of this size."""
+    _, layers = build_backbone(keras.Input((*image_size, 3)), model.backbone, "none")
+    return layers
 
 
 def _check_layers(config: Config, model: Pretrained, layers: tuple[str, ...]) -> list[Problem]:

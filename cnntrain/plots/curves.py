@@ -243,7 +243,7 @@ def _add_key(figure: Figure, runs: Sequence[Curves], pens: Sequence[_Pens], smoo
 def _add_legend(figure: Figure, labels: Sequence[str], pens: Sequence[_Pen], *, place: _Place, columns: int) -> None:
     """Adds a legend outside the panels, where it covers no data."""
     samples = [Line2D([], [], **pen.line()) for pen in pens]
-    # A label that begins with an underscore would be left out: the texts are set when the entries stand.
+    # Matplotlib below 3.10 leaves out labels that begin with an underscore: the texts are set when the entries stand.
     legend = figure.legend(samples, ["-"] * len(samples), loc=place, ncols=columns)
     for text, label in zip(legend.get_texts(), labels, strict=True):
         text.set_text(label)

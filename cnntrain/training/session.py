@@ -18,10 +18,10 @@ from cnntrain.data.pipeline import open_pictures
 from cnntrain.errors import CnntrainError, InterruptedRunError, TrainingError
 from cnntrain.files import write_json, write_text
 from cnntrain.models.network import Network, build_network
-from cnntrain.models.saved import save_model
 from cnntrain.runs.directory import RunDirectory
 from cnntrain.runs.history import write_history
 from cnntrain.runs.log import append_line, now
+from cnntrain.runs.model_file import save_model
 from cnntrain.runs.record import RunRecord, Status, write_record
 from cnntrain.runs.run import write_classes
 from cnntrain.runtime import Device, versions

@@ -1,0 +1,45 @@
+# The few commands that one needs. `make demo` and `make test` do all set-up themselves.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+
+.PHONY: demo test test-slow lint types docs bench clean
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+# The main job, start to end, on 1,797 real pictures: data, split, training, evaluation, curves.
+demo: $(READY)
+	@test -d data/digits_raw || $(BIN)/cnntrain data digits data/digits_raw
+	$(BIN)/cnntrain split data/digits_raw data/digits --ratios 0.7,0.15,0.15 --overwrite
+	$(BIN)/cnntrain fit configs/digits.yaml --overwrite
+	$(BIN)/cnntrain evaluate runs/digits
+	$(BIN)/cnntrain plot runs/digits
+
+test: $(READY)
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(READY)
+	$(BIN)/python -m pytest -m slow
+
+lint: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+# The parts of docs/ that are made from the code.
+docs: $(READY)
+	$(BIN)/python -m cnntrain.config.reference > docs/configuration.md
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks.startup
+	$(BIN)/python -m benchmarks.training_step
+	$(BIN)/python -m benchmarks.memory
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

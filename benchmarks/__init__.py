@@ -1,0 +1,1 @@
+"""Timings and memory, one module a comparison: `python -m benchmarks.NAME` prints a table. Nothing here is a test."""

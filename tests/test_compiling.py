@@ -1,0 +1,97 @@
+"""Optimizers, schedules, losses: what the configuration says is what Keras gets."""
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from cnntrain.config.sections import Optimizer, Schedule, Train
+from cnntrain.config.stages import StagePlan
+from cnntrain.training.compiling import SmoothedCrossentropy, build_optimizer, compile_stage
+
+
+def _stage(**changes: Any) -> StagePlan:
+    plan = {
+        "name": "train",
+        "unfreeze": "all",
+        "epochs": 10,
+        "optimizer": Optimizer(name="adam"),
+        "learning_rate": 0.1,
+        "early_stopping": None,
+        "reduce_lr": None,
+        "schedule": None,
+    }
+    return StagePlan(**{**plan, **changes})
+
+
+@pytest.mark.parametrize(
+    ("section", "expected"),
+    [
+        (
+            Optimizer(name="sgd", momentum=0.9, nesterov=True),
+            (keras.optimizers.SGD, {"momentum": 0.9, "nesterov": True}),
+        ),
+        (Optimizer(name="rmsprop", rho=0.8), (keras.optimizers.RMSprop, {"rho": 0.8, "momentum": 0.0})),
+        (Optimizer(name="adam", beta_1=0.7), (keras.optimizers.Adam, {"beta_1": 0.7, "beta_2": 0.999})),
+        (Optimizer(name="nadam"), (keras.optimizers.Nadam, {"beta_1": 0.9})),
+        (Optimizer(name="adagrad", epsilon=1e-5), (keras.optimizers.Adagrad, {"epsilon": 1e-5})),
+        (Optimizer(name="lion"), (keras.optimizers.Lion, {"beta_1": 0.9})),
+    ],
+)
+def test_an_optimizer_has_its_options(section: Optimizer, expected: tuple[type, dict[str, float]]) -> None:
+    optimizer = build_optimizer(Train(), _stage(optimizer=section), steps_per_epoch=5)
+    kind, options = expected
+    assert type(optimizer) is kind
+    assert {name: optimizer.get_config()[name] for name in options} == options
+    assert float(optimizer.learning_rate) == pytest.approx(0.1)
+    assert optimizer.weight_decay is None
+
+
+def test_weight_decay_spares_biases_and_clipping_is_by_the_global_norm() -> None:
+    train = Train(weight_decay=0.5, gradient_clipping=2.0)
+    stage = _stage(optimizer=Optimizer(name="sgd"), learning_rate=0.1)
+    optimizer = build_optimizer(train, stage, steps_per_epoch=1)
+    dense = keras.layers.Dense(1, kernel_initializer="ones", bias_initializer="ones")
+    dense.build((None, 2))
+    optimizer.build(dense.trainable_variables)
+    optimizer.apply([keras.ops.zeros((2, 1)), keras.ops.zeros((1,))])
+    np.testing.assert_allclose(dense.kernel, [[0.95], [0.95]])  # 1 - rate * decay
+    np.testing.assert_allclose(dense.bias, [1.0])
+    # A gradient of norm 10 is scaled to 2: the kernel moves by 0.1 * 2 * (6, 8) / 10, after the decay to 0.9025.
+    optimizer.apply([keras.ops.array([[6.0], [8.0]]), keras.ops.zeros((1,))])
+    np.testing.assert_allclose(dense.kernel, [[0.9025 - 0.12], [0.9025 - 0.16]], rtol=1e-6)
+
+
+def test_cosine_with_warmup() -> None:
+    schedule = Schedule(name="cosine", warmup_epochs=2, final_fraction=0.1)
+    optimizer = build_optimizer(Train(), _stage(schedule=schedule, learning_rate=1.0), steps_per_epoch=5)
+    rate = optimizer._learning_rate
+    assert [float(rate(step)) for step in (0, 5, 10)] == pytest.approx([0.0, 0.5, 1.0])  # 2 epochs of 5 steps upwards
+    half = 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * 0.5))
+    assert float(rate(30)) == pytest.approx(half)  # the middle of the other 40 steps
+    assert float(rate(50)) == pytest.approx(0.1)
+
+
+def test_cosine_without_warmup_starts_at_the_rate() -> None:
+    optimizer = build_optimizer(Train(), _stage(schedule=Schedule(name="cosine")), steps_per_epoch=5)
+    assert float(optimizer._learning_rate(0)) == pytest.approx(0.1)
+    assert float(optimizer._learning_rate(50)) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_smoothed_crossentropy_equals_keras_on_one_hot_targets() -> None:
+    logits = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
+    truth = np.array([0, 1, 2, 3, 0, 1])
+    reference = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.2)
+    expected = reference(np.eye(4, dtype=np.float32)[truth], logits)
+    assert float(SmoothedCrossentropy(0.2)(truth, logits)) == pytest.approx(float(expected), rel=1e-6)
+
+
+@pytest.mark.parametrize(("classes", "targets"), [(2, np.array([[0.0], [1.0], [1.0]])), (3, np.array([0, 1, 2]))])
+def test_accuracy_is_of_logits(classes: int, targets: Any) -> None:
+    model = keras.Sequential([keras.Input((1 if classes == 2 else classes,)), keras.layers.Identity()])
+    compile_stage(model, Train(), _stage(), steps_per_epoch=1, class_count=classes)
+    logits = np.array([[-0.2], [0.3], [-4.0]]) if classes == 2 else np.eye(3)[[0, 1, 1]]
+    found = model.evaluate(logits, targets, verbose=0, return_dict=True)
+    assert found["accuracy"] == pytest.approx(2 / 3)

@@ -1,0 +1,298 @@
+"""The loop over stages and epochs, on networks small enough to train in a moment."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from cnntrain.config import Config, load_config
+from cnntrain.config.resolving import resolve
+from cnntrain.data.data_set import DataSet, find_data_set
+from cnntrain.data.decoder import preprocessing_of
+from cnntrain.data.pipeline import open_pictures
+from cnntrain.errors import TrainingError
+from cnntrain.models.network import Network, build_network
+from cnntrain.training.events import EpochDone, Event, Message, StageStarted, StepDone
+from cnntrain.training.loop import Progress, Trainer
+
+SMALL: dict[str, Any] = {
+    "kind": "convnet",
+    "blocks": [{"filters": 4}],
+    "head": {"layers": [{"dropout": 0.2}, {"dense": 4}]},
+}
+
+
+def _config(folder: Path, **train: Any) -> tuple[Config, DataSet]:
+    raw = {
+        "data": {"source": str(folder), "image_size": [12, 12], "batch_size": 5},
+        "model": SMALL,
+        "train": {"epochs": 2, "learning_rate": 0.01, **train},
+    }
+    config = load_config(raw).config
+    data_set, problems = find_data_set(config.data)
+    assert data_set is not None, problems
+    return resolve(config, source=folder, classes=data_set.classes, cache="memory", has_validation=True), data_set
+
+
+def _trainer(
+    config: Config, data_set: DataSet, *, events: list[Event] | None = None, validation: bool = True
+) -> tuple[Trainer, Network]:
+    keras.utils.set_random_seed(config.seed)
+    network = build_network(config, len(data_set.classes))
+    train, held_out = (
+        open_pictures(data_set.split(split), data_set.classes, preprocessing_of(config.data), cache="memory")
+        for split in ("train", "validation")
+    )
+    trainer = Trainer(
+        config,
+        network,
+        class_count=len(data_set.classes),
+        train=train,
+        validation=held_out if validation else None,
+        on_event=(lambda _: None) if events is None else events.append,
+        on_epoch=lambda _: None,
+    )
+    return trainer, network
+
+
+def test_events_and_history_tell_the_same_story(split_folder: Path) -> None:
+    events: list[Event] = []
+    trainer, _ = _trainer(*_config(split_folder), events=events)
+    progress = trainer.run()
+    assert [row.epoch for row in progress.history] == [1, 2]
+    assert [event.row for event in events if isinstance(event, EpochDone)] == progress.history
+    steps = [(event.step, event.steps) for event in events if isinstance(event, StepDone)]
+    assert steps == [(step, 5) for step in range(1, 6)] * 2  # 24 pictures in batches of 5
+    assert [event.epochs for event in events if isinstance(event, StageStarted)] == [2]
+    assert all(row.val_loss is not None and row.learning_rate == pytest.approx(0.01) for row in progress.history)
+
+
+def test_the_same_seed_gives_the_same_weights(split_folder: Path) -> None:
+    config, data_set = _config(split_folder)
+    weights = []
+    for _ in range(2):
+        trainer, network = _trainer(config, data_set)
+        trainer.run()
+        weights.append(network.model.get_weights())
+    for first, second in zip(*weights, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_the_best_epoch_is_what_is_left_in_the_network(split_folder: Path) -> None:
+    config, data_set = _config(split_folder, epochs=4, learning_rate=0.5, optimizer="sgd")
+    trainer, network = _trainer(config, data_set)
+    progress = trainer.run()
+    assert progress.best is not None
+    assert progress.best.value == min(row.monitored("val_loss") for row in progress.history)
+    held_out = open_pictures(
+        data_set.split("validation"), data_set.classes, preprocessing_of(config.data), cache="memory"
+    )
+    assert held_out.stored is not None
+    probabilities = network.model.predict(held_out.stored, verbose=0)[:, 0]
+    truth = held_out.labels == 1
+    loss = -np.mean(np.log(np.where(truth, probabilities, 1 - probabilities)))
+    assert float(loss) == pytest.approx(progress.best.value, rel=1e-4)
+
+
+def test_every_stage_runs_its_epochs_from_the_best_of_before(split_folder: Path) -> None:
+    stages = [{"name": "one", "epochs": 3}, {"name": "two", "epochs": 2, "learning_rate": 1e-9, "optimizer": "sgd"}]
+    config, data_set = _config(split_folder, stages=stages)
+    trainer, _ = _trainer(config, data_set)
+    rows = trainer.run().history
+    assert [(row.stage, row.epoch) for row in rows] == [("one", 1), ("one", 2), ("one", 3), ("two", 4), ("two", 5)]
+    best_of_one = min(row.monitored("val_loss") for row in rows[:3])
+    # A rate of next to nothing leaves the weights where the second stage found them.
+    assert rows[3].monitored("val_loss") == pytest.approx(best_of_one, rel=1e-4)
+
+
+def test_early_stopping_ends_its_stage_and_not_the_next(split_folder: Path) -> None:
+    stages = [
+        {"name": "still", "epochs": 9, "learning_rate": 1e-30, "optimizer": "sgd", "early_stopping": {"patience": 2}},
+        {"name": "next", "epochs": 3},
+    ]
+    config, data_set = _config(split_folder, stages=stages)
+    events: list[Event] = []
+    trainer, _ = _trainer(config, data_set, events=events)
+    rows = trainer.run().history
+    assert [row.stage for row in rows] == ["still"] * 3 + ["next"] * 3  # the first value, then two without gain
+    assert [event.text for event in events if isinstance(event, Message)] == [
+        "stage still stops after epoch 3: no better val_loss for 2 epochs"
+    ]
+
+
+def test_the_rate_falls_when_nothing_improves(split_folder: Path) -> None:
+    config, data_set = _config(
+        split_folder,
+        epochs=5,
+        learning_rate=1e-20,
+        optimizer="sgd",
+        reduce_lr={"patience": 2, "factor": 0.1, "min_learning_rate": 5e-22},
+    )
+    trainer, _ = _trainer(config, data_set)
+    rates = [row.learning_rate for row in trainer.run().history]
+    assert rates == pytest.approx([1e-20, 1e-20, 1e-20, 1e-21, 1e-21], rel=1e-3)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_at_once_and_says_where(split_folder: Path) -> None:
+    config, data_set = _config(split_folder, learning_rate=1e30, optimizer="sgd")
+    trainer, _ = _trainer(config, data_set)
+    with pytest.raises(TrainingError, match=r"not finite in stage train, epoch 1, batch \d, at learning rate 1e\+30"):
+        trainer.run()
+    assert trainer.progress.best is None
+
+
+def test_an_epoch_that_is_not_finite_is_never_best(split_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, data_set = _config(split_folder, epochs=3)
+    trainer, _ = _trainer(config, data_set)
+    run_epoch = Trainer._run_epoch
+
+    def damaged(self: Trainer, *arguments: Any) -> Any:
+        row = run_epoch(self, *arguments)
+        return type(row)(**{**_as_dict(row), "val_loss": math.nan}) if row.epoch == 1 else row
+
+    monkeypatch.setattr(Trainer, "_run_epoch", damaged)
+    progress = trainer.run()
+    assert progress.best is not None
+    assert progress.best.epoch in (2, 3)
+
+
+def _as_dict(row: Any) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in type(row).__slots__}
+
+
+def test_without_validation_the_training_loss_is_monitored(split_folder: Path) -> None:
+    config, data_set = _config(split_folder)
+    config = resolve(config, source=split_folder, classes=data_set.classes, cache="memory", has_validation=False)
+    assert config.train.monitor == "loss"
+    trainer, _ = _trainer(config, data_set, validation=False)
+    progress = trainer.run()
+    assert progress.best is not None
+    assert progress.best.monitor == "loss"
+    assert progress.history[0].val_loss is None
+
+
+def test_balanced_weights_are_those_of_scikit_learn(split_folder: Path) -> None:
+    from sklearn.utils.class_weight import compute_class_weight
+
+    from cnntrain.training.loop import _class_weights
+
+    labels = np.array([0, 0, 0, 1, 2, 2])
+    expected = compute_class_weight("balanced", classes=np.array([0, 1, 2]), y=labels)
+    np.testing.assert_allclose(_class_weights(labels, 3), expected, rtol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def tiny_backbone() -> Any:
+    """A stand-in for a pretrained network with what makes them hard: batch normalization and dropout."""
+
+    def build(include_top: bool, weights: str | None, input_tensor: Any) -> keras.Model:
+        assert not include_top
+        assert weights is None
+        x = keras.layers.Conv2D(4, 3, name="tiny_conv1")(input_tensor)
+        x = keras.layers.BatchNormalization(name="tiny_norm")(x)
+        x = keras.layers.Dropout(0.5, name="tiny_dropout")(x)
+        x = keras.layers.Conv2D(4, 3, activation="relu", name="tiny_conv2")(x)
+        return keras.Model(keras.utils.get_source_inputs(input_tensor), x)
+
+    return build
+
+
+def _pretrained(
+    folder: Path, tiny: Any, monkeypatch: pytest.MonkeyPatch, *, augment: bool = False, **train: Any
+) -> tuple[Config, DataSet]:
+    from cnntrain.models import backbones
+
+    monkeypatch.setattr(backbones, "backbones", lambda: {"tiny": (tiny, lambda x: x / 127.5 - 1.0)})
+    config, data_set = _config(folder, **train)
+    raw = config.model_dump(exclude_none=True)
+    raw["model"] = {"kind": "pretrained", "backbone": "tiny", "weights": "none", "head": {"layers": [{"dense": 4}]}}
+    raw["train"] = {"epochs": 2, "learning_rate": 0.01, **train}
+    raw["augment"] = {"flip": "horizontal"} if augment else {}
+    return load_config(raw).config, data_set
+
+
+def _passes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Notes which tasks the frozen base is run for."""
+    from cnntrain.training import loop
+
+    seen: list[str] = []
+    extract = loop.extract
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        seen.append(options["task"])
+        return extract(*arguments, **options)
+
+    monkeypatch.setattr(loop, "extract", counted)
+    return seen
+
+
+def test_a_frozen_base_runs_once_and_the_whole_model_learns_the_same(
+    split_folder: Path, tiny_backbone: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, data_set = _pretrained(split_folder, tiny_backbone, monkeypatch, epochs=3)
+    seen = _passes(monkeypatch)
+    trainer, network = _trainer(config, data_set)
+    with_features = trainer.run()
+    assert seen == ["features of train", "features of validation"]
+
+    monkeypatch.setattr(Trainer, "_stage_data", _end_to_end)
+    trainer, whole = _trainer(config, data_set)
+    end_to_end = trainer.run()
+    for first, second in zip(with_features.history, end_to_end.history, strict=True):
+        assert first.monitored("val_loss") == pytest.approx(second.monitored("val_loss"), rel=1e-4)
+    pictures = np.random.default_rng(0).integers(0, 256, (4, 12, 12, 3)).astype(np.float32)
+    np.testing.assert_allclose(
+        network.model.predict(pictures, verbose=0), whole.model.predict(pictures, verbose=0), rtol=1e-3
+    )
+
+
+def _end_to_end(self: Trainer, stage: Any) -> Any:
+    """Every stage on pictures, as a plain script would do it."""
+    from cnntrain.training.loop import _StageData
+
+    return _StageData(self._network.logits(), self._train, self._validation, self._config.augment)
+
+
+def test_with_augmentation_the_whole_network_runs_and_the_base_stays_as_it_was(
+    split_folder: Path, tiny_backbone: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, data_set = _pretrained(split_folder, tiny_backbone, monkeypatch, augment=True)
+    seen = _passes(monkeypatch)
+    trainer, network = _trainer(config, data_set)
+    before = {name: network.model.get_layer(name).get_weights() for name in network.base}
+    trainer.run()
+    assert seen == []
+    for name, weights in before.items():
+        for old, new in zip(weights, network.model.get_layer(name).get_weights(), strict=True):
+            np.testing.assert_array_equal(old, new)
+
+
+def test_fine_tuning_moves_what_is_thawed_and_no_batch_statistics(
+    split_folder: Path, tiny_backbone: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages = [
+        {"name": "head", "unfreeze": "none", "epochs": 1},
+        {"name": "tune", "unfreeze": "tiny_norm", "epochs": 3, "learning_rate": 0.001},
+    ]
+    config, data_set = _pretrained(split_folder, tiny_backbone, monkeypatch, stages=stages, monitor="loss")
+    trainer, network = _trainer(config, data_set)
+    before = {name: network.model.get_layer(name).get_weights() for name in network.base}
+    progress = trainer.run()
+    assert [row.stage for row in progress.history] == ["head", "tune", "tune", "tune"]
+    after = {name: network.model.get_layer(name).get_weights() for name in network.base}
+    moved = {
+        name
+        for name, weights in before.items()
+        if any(not np.array_equal(old, new) for old, new in zip(weights, after[name], strict=True))
+    }
+    assert progress.best is not None
+    assert progress.best.stage == "tune"
+    assert moved == {"tiny_conv2"}
+
+
+def test_progress_starts_empty() -> None:
+    assert Progress().best is None
+    assert Progress().history == []
