@@ -116,7 +116,10 @@ def _exchange(new: Path, path: Path) -> None:
             old.rename(path)
         raise
     _sync_folder(path.parent)
-    shutil.rmtree(old, ignore_errors=True)
+    if old.is_dir() and not old.is_symlink():
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        old.unlink(missing_ok=True)
 
 
 def _umask() -> int:

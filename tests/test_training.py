@@ -25,10 +25,13 @@ SMALL: dict[str, Any] = {
 }
 
 
-def _config(folder: Path, **train: Any) -> tuple[Config, DataSet]:
+def _config(
+    folder: Path, *, model: dict[str, Any] | None = None, augment: dict[str, Any] | None = None, **train: Any
+) -> tuple[Config, DataSet]:
     raw = {
         "data": {"source": str(folder), "image_size": [12, 12], "batch_size": 5},
-        "model": SMALL,
+        "augment": augment or {},
+        "model": model or SMALL,
         "train": {"epochs": 2, "learning_rate": 0.01, **train},
     }
     config = load_config(raw).config
@@ -206,12 +209,8 @@ def _pretrained(
     from cnntrain.models import backbones
 
     monkeypatch.setattr(backbones, "backbones", lambda: {"tiny": (tiny, lambda x: x / 127.5 - 1.0)})
-    config, data_set = _config(folder, **train)
-    raw = config.model_dump(exclude_none=True)
-    raw["model"] = {"kind": "pretrained", "backbone": "tiny", "weights": "none", "head": {"layers": [{"dense": 4}]}}
-    raw["train"] = {"epochs": 2, "learning_rate": 0.01, **train}
-    raw["augment"] = {"flip": "horizontal"} if augment else {}
-    return load_config(raw).config, data_set
+    model = {"kind": "pretrained", "backbone": "tiny", "weights": "none", "head": {"layers": [{"dense": 4}]}}
+    return _config(folder, model=model, augment={"flip": "horizontal"} if augment else None, **train)
 
 
 def _passes(monkeypatch: pytest.MonkeyPatch) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from cnntrain.data.decoder import decode_as_stored, is_animated_webp
 from cnntrain.data.examples import Example
 from cnntrain.errors import DataError
 
@@ -37,8 +38,10 @@ def inspect(path: Path) -> Inspection:
     checksum = hashlib.sha256(content).hexdigest()
     if not content:
         return Inspection(checksum, "the file is empty")
+    if is_animated_webp(content):
+        return Inspection(checksum, "an animated WebP; save one frame of it as a picture")
     try:
-        tf.io.decode_image(content, expand_animations=False)
+        decode_as_stored(content)
     except (tf.errors.OpError, ValueError) as error:
         return Inspection(checksum, _reason(error))
     return Inspection(checksum, "")

@@ -118,11 +118,11 @@ class Trainer:
 
     def _run_stage(self, stage: StagePlan, number: int) -> None:
         self._network.thaw(stage.unfreeze)
+        trainable = sum(math.prod(weight.shape) for weight in self._network.model.trainable_weights)
+        self._on_event(StageStarted(stage.name, number, len(self._stages), stage.epochs, trainable, self._total_epochs))
         data = self._stage_data(stage)
         steps = -(-len(data.train) // self._config.data.batch_size)
         compile_stage(data.model, self._config.train, stage, steps_per_epoch=steps, class_count=self._class_count)
-        trainable = sum(math.prod(weight.shape) for weight in data.model.trainable_weights)
-        self._on_event(StageStarted(stage.name, number, len(self._stages), stage.epochs, trainable, self._total_epochs))
         self._run_epochs(stage, data, steps)
 
     def _stage_data(self, stage: StagePlan) -> _StageData:
@@ -140,6 +140,8 @@ class Trainer:
         """Runs the frozen base once over all pictures."""
         extractor = self._network.extractor()
         batch_size = self._config.data.batch_size
+        count = len(self._train) + (len(self._validation) if self._validation else 0)
+        self._on_event(Message(f"the frozen base runs once over {count} pictures"))
         start = time.perf_counter()
         train = extract(
             extractor, self._train, batch_size=batch_size, task="features of train", on_event=self._on_event
@@ -148,9 +150,8 @@ class Trainer:
             extractor, self._validation, batch_size=batch_size, task="features of validation", on_event=self._on_event
         )
         seconds = time.perf_counter() - start
-        count = len(train) + (len(validation) if validation else 0)
         self.progress.timings["features"] = seconds
-        self._on_event(Message(f"features of {count} pictures in {seconds:.1f} s ({count / seconds:.1f} images/s)"))
+        self._on_event(Message(f"their features took {seconds:.1f} s ({count / seconds:.1f} images/s)"))
         return train, validation
 
     def _run_epochs(self, stage: StagePlan, data: _StageData, steps: int) -> None:

@@ -115,16 +115,19 @@ def make_job(prepared: Prepared, directory: RunDirectory, device: Device) -> Job
 
 
 def _generate(prepared: Prepared, folder: Path) -> DataSet:
-    data = prepared.config.data
+    """A data set of generated pictures, as small as a smoke run needs it."""
+    data, classes = prepared.config.data, prepared.classes
+    a_batch = -(-data.batch_size // len(classes))
     write_generated(
         folder,
-        classes=prepared.classes,
+        classes=classes,
         image_size=data.image_size,
         channels=3 if data.color == "rgb" else 1,
-        counts={"train": data.batch_size * SMOKE_STEPS, "validation": data.batch_size, "test": data.batch_size},
+        counts={"train": a_batch * SMOKE_STEPS, "validation": a_batch, "test": a_batch},
         seed=prepared.config.seed,
     )
-    return DataSet(inspect_all(find_split_examples(folder)), prepared.classes)
+    data_set = DataSet(inspect_all(find_split_examples(folder)), classes)
+    return smoke_examples(data_set, batch_size=data.batch_size, steps=SMOKE_STEPS)
 
 
 def _cache(config: Config, data_set: DataSet, directory: RunDirectory) -> str:

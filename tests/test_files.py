@@ -1,0 +1,329 @@
+"""Writing of files and folders: whole or not at all."""
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from cnntrain import files
+from cnntrain.errors import WriteError
+from cnntrain.files import new_folder, replacing, sha256, write_bytes, write_json, write_text
+
+Write = Callable[[Path], None]
+Break = Callable[[pytest.MonkeyPatch], None]
+
+WRITERS: dict[str, Write] = {
+    "bytes": lambda path: write_bytes(path, b"new"),
+    "text": lambda path: write_text(path, "new"),
+    "json": lambda path: write_json(path, ["new"]),
+}
+
+
+def _full_disk(*_: Any, **__: Any) -> NoReturn:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _read_only(*_: Any, **__: Any) -> NoReturn:
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+
+def _break_read_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system that is read-only refuses to remove even what is not there."""
+    monkeypatch.setattr(Path, "write_bytes", _read_only)
+    monkeypatch.setattr(Path, "unlink", _read_only)
+
+
+FAILURES: dict[str, tuple[Break, int]] = {
+    "write": (lambda monkeypatch: monkeypatch.setattr(Path, "write_bytes", _full_disk), errno.ENOSPC),
+    "fsync": (lambda monkeypatch: monkeypatch.setattr(os, "fsync", _full_disk), errno.ENOSPC),
+    "replace": (lambda monkeypatch: monkeypatch.setattr(Path, "replace", _full_disk), errno.ENOSPC),
+    "read-only": (_break_read_only, errno.EROFS),
+}
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def _tree(folder: Path) -> dict[str, bytes | None]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")
+    }
+
+
+# files
+
+
+def test_what_is_written_is_read_back_and_parents_are_made(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "file.bin"
+    write_bytes(path, b"\x00\r\n\xff")
+    assert path.read_bytes() == b"\x00\r\n\xff"
+    write_bytes(path, b"")
+    assert path.read_bytes() == b""
+    assert _names(path.parent) == ["file.bin"]
+
+
+def test_text_is_utf8_with_line_feeds_on_every_system(tmp_path: Path) -> None:
+    write_text(tmp_path / "t", "é\n→")
+    assert (tmp_path / "t").read_bytes() == b"\xc3\xa9\n\xe2\x86\x92"
+
+
+def test_json_is_indented_readable_and_ends_with_a_line_feed(tmp_path: Path) -> None:
+    write_json(tmp_path / "j", {"classes": ["ä"]})
+    assert (tmp_path / "j").read_text(encoding="utf-8") == '{\n  "classes": [\n    "ä"\n  ]\n}\n'
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), {1, 2}])
+def test_json_that_others_could_not_read_is_refused(tmp_path: Path, value: Any) -> None:
+    write_json(tmp_path / "j", 1)
+    with pytest.raises((ValueError, TypeError)):
+        write_json(tmp_path / "j", value)
+    assert json.loads((tmp_path / "j").read_text(encoding="utf-8")) == 1
+    assert _names(tmp_path) == ["j"]
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.parametrize("writer", WRITERS)
+def test_a_failed_write_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writer: str, failure: str
+) -> None:
+    path = tmp_path / "file.json"
+    path.write_bytes(b"old \x00 content")
+    breaks, code = FAILURES[failure]
+    with monkeypatch.context() as broken, pytest.raises(WriteError) as caught:
+        breaks(broken)
+        WRITERS[writer](path)
+    assert str(path) in str(caught.value)
+    assert os.strerror(code) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 6
+    assert path.read_bytes() == b"old \x00 content"
+    assert _names(tmp_path) == ["file.json"]
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_a_failed_first_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: str) -> None:
+    with monkeypatch.context() as broken, pytest.raises(WriteError):
+        FAILURES[failure][0](broken)
+        write_bytes(tmp_path / "file", b"new")
+    assert _names(tmp_path) == []
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_an_error_of_the_writer_passes_through_and_leaves_the_old_file(
+    tmp_path: Path, error: type[BaseException]
+) -> None:
+    path = tmp_path / "model.keras"
+    path.write_bytes(b"old")
+    with pytest.raises(error), replacing(path) as temporary:
+        temporary.write_bytes(b"half")
+        raise error
+    assert path.read_bytes() == b"old"
+    assert _names(tmp_path) == ["model.keras"]
+
+
+def test_the_temporary_file_lies_beside_and_keeps_the_suffixes(tmp_path: Path) -> None:
+    path = tmp_path / "model.weights.h5"
+    with replacing(path) as temporary:
+        assert temporary.parent == path.parent
+        assert temporary != path
+        assert temporary.name.endswith("model.weights.h5")
+        temporary.write_bytes(b"new")
+        assert not path.exists()
+    assert path.read_bytes() == b"new"
+
+
+def test_the_content_is_on_the_disk_before_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    sync, replace = os.fsync, Path.replace
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (calls.append("fsync"), sync(descriptor))[1])
+    monkeypatch.setattr(Path, "replace", lambda self, to: (calls.append("replace"), replace(self, to))[1])
+    write_bytes(tmp_path / "file", b"new")
+    expected = ["fsync", "replace"] if os.name == "nt" else ["fsync", "replace", "fsync"]
+    assert calls == expected
+
+
+def test_nothing_written_to_the_temporary_file_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(WriteError, match="file"), replacing(tmp_path / "file"):
+        pass
+    assert _names(tmp_path) == []
+
+
+def _below_a_file(tmp_path: Path) -> Path:
+    (tmp_path / "file").write_bytes(b"x")
+    return tmp_path / "file" / "target"
+
+
+def _far_below_a_file(tmp_path: Path) -> Path:
+    return _below_a_file(tmp_path) / "deeper"
+
+
+def _long_name(tmp_path: Path) -> Path:
+    return tmp_path / ("x" * 300)
+
+
+def _nearly_too_long_name(tmp_path: Path) -> Path:
+    """Short enough for itself, too long with what makes it temporary."""
+    return tmp_path / ("x" * 254)
+
+
+@pytest.mark.parametrize("place", [_below_a_file, _far_below_a_file, _long_name, _nearly_too_long_name])
+def test_an_impossible_place_is_one_line(tmp_path: Path, place: Callable[[Path], Path]) -> None:
+    path = place(tmp_path)
+    before = _tree(tmp_path)
+    for attempt in (lambda: write_bytes(path, b"new"), lambda: new_folder(path).__enter__()):
+        with pytest.raises(WriteError) as caught:
+            attempt()
+        assert str(caught.value).startswith(f"cannot write {path}: ")
+        assert "\n" not in str(caught.value)
+    assert _tree(tmp_path) == before
+
+
+def test_a_folder_is_no_place_for_a_file(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(WriteError, match="folder"):
+        write_bytes(tmp_path / "folder", b"new")
+    assert _names(tmp_path) == ["folder"]
+
+
+# folders
+
+
+def test_a_folder_appears_whole_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "data"
+    with new_folder(path) as folder:
+        assert folder.parent == path.parent
+        (folder / "sub").mkdir()
+        (folder / "sub" / "a").write_bytes(b"1")
+        assert not path.exists()
+    assert _tree(path) == {"sub": None, "sub/a": b"1"}
+    assert _names(path.parent) == ["data"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_failed_folder_leaves_nothing(tmp_path: Path, error: type[BaseException], overwrite: bool) -> None:
+    with pytest.raises(error), new_folder(tmp_path / "data", overwrite=overwrite) as folder:
+        (folder / "a").write_bytes(b"1")
+        raise error
+    assert _names(tmp_path) == []
+
+
+def test_a_full_disk_is_told_by_the_name_that_the_user_knows(tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    with pytest.raises(WriteError) as caught, new_folder(path):
+        _full_disk()
+    assert str(caught.value).startswith(f"cannot write {path}: {os.strerror(errno.ENOSPC)}")
+    assert _names(tmp_path) == []
+
+
+def _old_folder(tmp_path: Path) -> Path:
+    path = tmp_path / "data"
+    path.mkdir()
+    (path / "old").write_bytes(b"0")
+    return path
+
+
+def test_a_folder_that_holds_something_is_not_replaced_unasked(tmp_path: Path) -> None:
+    path = _old_folder(tmp_path)
+    with pytest.raises(WriteError, match="exists already") as caught:
+        new_folder(path).__enter__()
+    assert str(path) in str(caught.value)
+    assert _tree(tmp_path) == {"data": None, "data/old": b"0"}
+
+
+def test_a_file_is_not_replaced_by_a_folder_unasked(tmp_path: Path) -> None:
+    (tmp_path / "data").write_bytes(b"0")
+    with pytest.raises(WriteError, match="exists already"):
+        new_folder(tmp_path / "data").__enter__()
+    assert _tree(tmp_path) == {"data": b"0"}
+
+
+def test_an_empty_folder_counts_as_absent(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    with new_folder(tmp_path / "data") as folder:
+        (folder / "a").write_bytes(b"1")
+    assert _tree(tmp_path) == {"data": None, "data/a": b"1"}
+
+
+def test_overwriting_replaces_the_whole_folder(tmp_path: Path) -> None:
+    path = _old_folder(tmp_path)
+    with new_folder(path, overwrite=True) as folder:
+        (folder / "a").write_bytes(b"1")
+        assert _tree(path) == {"old": b"0"}
+    assert _tree(tmp_path) == {"data": None, "data/a": b"1"}
+
+
+def test_overwriting_replaces_a_file_and_leaves_nothing_aside(tmp_path: Path) -> None:
+    (tmp_path / "data").write_bytes(b"0")
+    with new_folder(tmp_path / "data", overwrite=True) as folder:
+        (folder / "a").write_bytes(b"1")
+    assert _tree(tmp_path) == {"data": None, "data/a": b"1"}
+
+
+def test_overwriting_a_link_replaces_the_link_and_not_what_it_leads_to(tmp_path: Path) -> None:
+    path = _old_folder(tmp_path)
+    (tmp_path / "link").symlink_to(path)
+    with new_folder(tmp_path / "link", overwrite=True) as folder:
+        (folder / "a").write_bytes(b"1")
+    assert not (tmp_path / "link").is_symlink()
+    assert _tree(tmp_path) == {"data": None, "data/old": b"0", "link": None, "link/a": b"1"}
+
+
+def test_a_failed_overwriting_leaves_the_old_folder(tmp_path: Path) -> None:
+    path = _old_folder(tmp_path)
+    with pytest.raises(ValueError, match="half-way"), new_folder(path, overwrite=True) as folder:
+        (folder / "a").write_bytes(b"1")
+        raise ValueError("half-way")
+    assert _tree(tmp_path) == {"data": None, "data/old": b"0"}
+
+
+@pytest.mark.parametrize("failing", [1, 2])
+def test_a_failed_exchange_puts_the_old_folder_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    path, rename, calls = _old_folder(tmp_path), Path.rename, []
+
+    def renamed(self: Path, target: Path) -> Path:
+        calls.append(target)
+        if len(calls) == failing:
+            _full_disk()
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", renamed)
+    with pytest.raises(WriteError, match="data"), new_folder(path, overwrite=True) as folder:
+        (folder / "a").write_bytes(b"1")
+    assert len(calls) >= failing
+    assert _tree(tmp_path) == {"data": None, "data/old": b"0"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o755), (0o027, 0o750)])
+def test_a_new_folder_has_the_permissions_of_any_other(tmp_path: Path, mask: int, mode: int) -> None:
+    before = os.umask(mask)
+    try:
+        with new_folder(tmp_path / "data"):
+            pass
+        assert files._umask() == mask
+    finally:
+        os.umask(before)
+    assert (tmp_path / "data").stat().st_mode & 0o777 == mode
+
+
+# checksums
+
+
+def test_sha256_of_the_standard_example(tmp_path: Path) -> None:
+    (tmp_path / "abc").write_bytes(b"abc")
+    assert sha256(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_sha256_of_more_than_one_piece(tmp_path: Path) -> None:
+    content = bytes(range(256)) * 4096 * 2 + b"end"
+    (tmp_path / "large").write_bytes(content)
+    assert sha256(tmp_path / "large") == hashlib.sha256(content).hexdigest()

@@ -1,0 +1,189 @@
+"""Models as files: written whole, read back equal, and refused in one line when they are none."""
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from cnntrain.models.saved import load_model, read_class_names, save_model
+
+from cnntrain.config import load_config
+from cnntrain.errors import ModelFileError, WriteError
+from cnntrain.models.network import build_network
+
+CLASSES = ("кот", "собака", "鸟, 魚")
+
+CONVNET = {
+    "kind": "convnet",
+    "blocks": [{"filters": 4, "batch_norm": True, "pooling": "average", "dropout": 0.2}, {"filters": 3}],
+    "head": {"layers": [{"dropout": 0.5}, {"dense": 6, "activation": "gelu"}]},
+}
+
+
+def network_model(model: dict[str, Any], *, color: str = "rgb", mixed_precision: bool = False) -> Any:
+    """A model of three classes with random weights, for pictures of 32 × 32 pixels."""
+    data = {"source": "x", "image_size": [32, 32], "color": color}
+    config = load_config({"data": data, "model": model}).config
+    return build_network(config, 3, mixed_precision=mixed_precision).model
+
+
+def noise(channels: int = 3) -> np.ndarray:
+    return np.random.default_rng(7).uniform(0, 255, (2, 32, 32, channels)).astype("float32")
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    return network_model(CONVNET)
+
+
+@pytest.fixture
+def saved(model: Any, tmp_path: Path) -> Path:
+    save_model(tmp_path / "model.keras", model, CLASSES)
+    return tmp_path / "model.keras"
+
+
+@pytest.mark.parametrize(
+    ("model", "color"),
+    [
+        (CONVNET, "rgb"),
+        *(
+            ({"kind": "pretrained", "backbone": name, "weights": "none", "head": {"pooling": "global_average"}}, color)
+            for name, color in [
+                ("vgg16", "grayscale"),
+                ("resnet50", "rgb"),
+                ("mobilenetv2", "rgb"),
+                ("efficientnetv2b0", "rgb"),
+                ("efficientnetb0", "rgb"),
+                ("convnexttiny", "grayscale"),
+            ]
+        ),
+    ],
+)
+def test_a_model_gives_the_same_answers_after_saving(tmp_path: Path, model: dict[str, Any], color: str) -> None:
+    written = network_model(model, color=color)
+    path = tmp_path / "model.keras"
+    save_model(path, written, CLASSES)
+    images = noise(1 if color == "grayscale" else 3)
+    expected = np.asarray(written(images))
+    for found in (load_model(path), keras.models.load_model(path)):
+        np.testing.assert_allclose(found(images), expected, rtol=1e-5, atol=1e-7)
+        assert [layer.name for layer in found.layers] == [layer.name for layer in written.layers]
+    assert read_class_names(path) == CLASSES
+
+
+def test_a_model_keeps_its_dtypes_after_saving(tmp_path: Path) -> None:
+    save_model(tmp_path / "model.keras", network_model(CONVNET, mixed_precision=True), CLASSES)
+    found = load_model(tmp_path / "model.keras")
+    assert found.get_layer("block1_conv").compute_dtype == "float16"
+    assert found.output.dtype == "float32"
+
+
+def test_class_names_travel_inside_as_utf_8(saved: Path) -> None:
+    with zipfile.ZipFile(saved) as archive:
+        content = archive.read("cnntrain.json")
+    assert json.loads(content) == {"format": 1, "classes": list(CLASSES)}
+    assert "собака".encode() in content
+
+
+def test_saving_replaces_what_was_there_and_leaves_nothing_beside_it(model: Any, tmp_path: Path) -> None:
+    path = tmp_path / "model.keras"
+    save_model(path, model, ["a", "b", "c"])
+    save_model(path, model, ["x", "y", "z"])
+    assert read_class_names(path) == ("x", "y", "z")
+    assert [file.name for file in tmp_path.iterdir()] == ["model.keras"]
+
+
+def test_a_model_that_cannot_be_written_leaves_the_old_one(
+    model: Any, saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = saved.read_bytes()
+
+    def full(*args: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(zipfile.ZipFile, "writestr", full)
+    with pytest.raises(WriteError, match="No space left"):
+        save_model(saved, model, ["other", "names", "here"])
+    assert saved.read_bytes() == before
+    assert [file.name for file in saved.parent.iterdir()] == ["model.keras"]
+
+
+# --- what is no model ------------------------------------------------------------------------------------------------
+
+
+def refused(path: Path, *, by_names: bool = True) -> str:
+    """The message of the one-line error that a file ends in; the names alone may still be readable."""
+    with pytest.raises(ModelFileError) as caught:
+        load_model(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert str(path) in message
+    if by_names:
+        with pytest.raises(ModelFileError):
+            read_class_names(path)
+    return message
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    assert "does not exist" in refused(tmp_path / "model.keras")
+
+
+def test_a_folder_is_no_model(tmp_path: Path) -> None:
+    assert "is not a model that cnntrain wrote" in refused(tmp_path)
+
+
+def test_a_text_file_is_no_model(tmp_path: Path) -> None:
+    path = tmp_path / "model.keras"
+    path.write_text("a model", encoding="utf-8")
+    assert "is not a model that cnntrain wrote" in refused(path)
+
+
+@pytest.mark.parametrize("kept", [0, 100, -1])
+def test_a_truncated_file_is_told(saved: Path, kept: int) -> None:
+    saved.write_bytes(saved.read_bytes()[:kept])
+    assert "is not a model that cnntrain wrote" in refused(saved)
+
+
+def test_a_keras_file_of_someone_else_is_told(model: Any, tmp_path: Path) -> None:
+    path = tmp_path / "model.keras"
+    model.save(path)
+    assert "cnntrain.json" in refused(path)
+
+
+def test_a_zip_that_is_no_model_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("cat.0.jpg", b"")
+    assert "cnntrain.json" in refused(path)
+
+
+def test_a_zip_with_class_names_and_no_model_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("cnntrain.json", json.dumps({"format": 1, "classes": ["a", "b"]}))
+    assert "cannot be loaded as a model" in refused(path, by_names=False)
+
+
+@pytest.mark.parametrize("member", ["", "[]", "{}", '{"format": 1, "classes": 3}', "{", "\udcff"])
+def test_damaged_class_names_are_told(tmp_path: Path, member: str) -> None:
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("cnntrain.json", member.encode("utf-8", "surrogateescape"))
+    assert "is not a model that cnntrain wrote" in refused(path)
+
+
+def test_a_flipped_byte_in_the_class_names_is_told(saved: Path) -> None:
+    content = saved.read_bytes()
+    place = content.index("собака".encode())
+    saved.write_bytes(content[:place] + b"X" + content[place + 1 :])
+    assert "is not a model that cnntrain wrote" in refused(saved)
+
+
+def test_code_in_a_model_is_not_run(tmp_path: Path) -> None:
+    path = tmp_path / "model.keras"
+    inputs = keras.Input((32, 32, 3))
+    save_model(path, keras.Model(inputs, keras.layers.Lambda(lambda x: x * 2.0)(inputs)), CLASSES)
+    assert "cannot be loaded as a model" in refused(path, by_names=False)
