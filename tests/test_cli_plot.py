@@ -1,7 +1,6 @@
 """`cnntrain plot`: what it hands to the library call, and what it prints."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 import cnntrain
-from cnntrain.cli.plot import command
+from cnntrain.cli import group
 
 
 @pytest.fixture
@@ -30,33 +29,20 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def test_the_written_path_is_all_that_is_printed(calls: list[Any]) -> None:
-    result = CliRunner().invoke(command, ["runs/digits"])
+    result = CliRunner().invoke(group, ["plot", "runs/digits"])
     assert result.exit_code == 0
     assert result.stdout == f"{Path('runs/digits/plots/curves.png')}\n"
     assert calls == [((Path("runs/digits"),), {"smoothing": 0.8, "output": None})]
 
 
 def test_options_reach_the_library(calls: list[Any]) -> None:
-    result = CliRunner().invoke(command, ["a", "b", "--smooth", "0", "--output", "both.png", "--json"])
+    result = CliRunner().invoke(group, ["plot", "a", "b", "--smooth", "0", "--output", "both.png", "--json"])
     assert json.loads(result.stdout) == {"plot": "both.png"}
     assert calls == [((Path("a"), Path("b")), {"smoothing": 0.0, "output": Path("both.png")})]
 
 
 @pytest.mark.parametrize("arguments", [[], ["a", "--smooth", "1"], ["a", "--smooth", "-0.1"], ["a", "--smooth", "x"]])
 def test_wrong_usage_ends_with_2(calls: list[Any], arguments: list[str]) -> None:
-    result = CliRunner().invoke(command, arguments)
+    result = CliRunner().invoke(group, ["plot", *arguments])
     assert result.exit_code == 2
     assert calls == []
-
-
-def test_help_loads_nothing_heavy() -> None:
-    code = (
-        "import sys\n"
-        "from cnntrain.cli.plot import command\n"
-        "command(['-h'], standalone_mode=False)\n"
-        "heavy = ('tensorflow', 'keras', 'matplotlib', 'numpy', 'pydantic', 'cnntrain.api')\n"
-        "print([name for name in heavy if name in sys.modules], file=sys.stderr)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "--smooth" in done.stdout
-    assert done.stderr.strip() == "[]"

@@ -8,11 +8,11 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from cnntrain.models.saved import load_model, read_class_names, save_model
 
 from cnntrain.config import load_config
 from cnntrain.errors import ModelFileError, WriteError
 from cnntrain.models.network import build_network
+from cnntrain.runs.model_file import load_model, read_class_names, save_model
 
 CLASSES = ("кот", "собака", "鸟, 魚")
 

@@ -67,8 +67,9 @@ def test_events_and_history_tell_the_same_story(split_folder: Path) -> None:
     progress = trainer.run()
     assert [row.epoch for row in progress.history] == [1, 2]
     assert [event.row for event in events if isinstance(event, EpochDone)] == progress.history
-    steps = [(event.step, event.steps) for event in events if isinstance(event, StepDone)]
-    assert steps == [(step, 5) for step in range(1, 6)] * 2  # 24 pictures in batches of 5
+    steps = [(event.task, event.step, event.steps) for event in events if isinstance(event, StepDone)]
+    training = [("epoch", step, 5) for step in range(1, 6)]  # 24 pictures in batches of 5
+    assert steps == [*training, *(("validation", step, 3) for step in range(1, 4))] * 2
     assert [event.epochs for event in events if isinstance(event, StageStarted)] == [2]
     assert all(row.val_loss is not None and row.learning_rate == pytest.approx(0.01) for row in progress.history)
 

@@ -12,7 +12,6 @@ import click
 from cnntrain.errors import CnntrainError
 
 COMMANDS = ("data", "split", "fit", "evaluate", "plot", "summary")
-HELP = {"help_option_names": ["-h", "--help"]}
 _BUG = 1
 _INTERRUPTED = 130
 
@@ -30,7 +29,7 @@ class _Commands(click.Group):
         return command if isinstance(command, click.Command) else None
 
 
-@click.group(cls=_Commands, context_settings=HELP)
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="cnntrain", message="%(prog)s %(version)s")
 @click.option("--debug", is_flag=True, help="Show Python's traceback when something fails.")
 def group(debug: bool) -> None:

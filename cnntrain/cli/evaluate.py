@@ -7,7 +7,7 @@ from typing import Any, Literal
 import click
 
 
-@click.command("evaluate", context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("evaluate")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
     "--split",

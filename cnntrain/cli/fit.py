@@ -7,7 +7,7 @@ from typing import Literal
 import click
 
 
-@click.command("fit", context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("fit")
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option(
     "--run-dir",

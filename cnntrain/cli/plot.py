@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 
-@click.command("plot", context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("plot")
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--smooth",

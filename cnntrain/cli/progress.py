@@ -56,10 +56,9 @@ class _Bars:
             self._progress.console.print(line, markup=False, style=_style(event), soft_wrap=True)
         if isinstance(event, api.EpochDone):
             self._epoch = event.row.epoch + 1
-            self._progress.update(self._bar, description="validated", measured="")
 
     def _step(self, event: Any) -> None:
-        if event.step == 1 or event.task != self._task:
+        if event.task != self._task or event.step == 1:
             self._task = event.task
             self._progress.reset(self._bar, total=event.steps)
         name = f"epoch {self._epoch}" if event.task == "epoch" else event.task

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 
-@click.command("summary", context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("summary")
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option(
     "--set",

@@ -80,4 +80,12 @@ def read_examples(path: Path) -> tuple[Example, ...]:
     missing = {"path", "label"} - set(reader.fieldnames or ())
     if missing:
         raise DataError(f"{path} lacks the column {min(missing)}; it needs at least path and label")
-    return tuple(Example(**{name: row.get(name) or "" for name in COLUMNS}) for row in reader)
+    examples = []
+    try:
+        for row in reader:
+            examples.append(Example(**{name: row.get(name) or "" for name in COLUMNS}))
+            if not examples[-1].path or not examples[-1].label:
+                raise DataError(f"{path}: line {reader.line_num} lacks its path or its label; mend or remove it")
+    except csv.Error as error:
+        raise DataError(f"{path}: line {reader.line_num} is not CSV ({error}); mend or remove it") from error
+    return tuple(examples)

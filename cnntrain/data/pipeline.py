@@ -86,8 +86,9 @@ def _decoding(pictures: Pictures, order: npt.NDArray[np.int64], batch_size: int)
     def read(path: Any) -> Any:
         return decode(tf.io.read_file(path), pictures.preprocessing)
 
-    paths = tf.data.Dataset.from_tensor_slices([pictures.paths[i] for i in order])
-    return paths.map(read, num_parallel_calls=os.cpu_count() or 2, deterministic=True).batch(batch_size)
+    paths = tf.constant([pictures.paths[i] for i in order], tf.string)
+    files = tf.data.Dataset.from_tensor_slices(paths)
+    return files.map(read, num_parallel_calls=os.cpu_count() or 2, deterministic=True).batch(batch_size)
 
 
 def _inputs(pictures: Pictures, order: npt.NDArray[np.int64], batch_size: int) -> Any:

@@ -185,7 +185,8 @@ class Trainer:
             augment=data.augment,
             class_weights=self._class_weights,
         )
-        watch = _EpochWatch(stage.name, epoch, steps, self._on_event)
+        validation_steps = -(-len(data.validation or ()) // self._config.data.batch_size)
+        watch = _EpochWatch(stage.name, epoch, steps, validation_steps, self._on_event)
         start = time.perf_counter()
         logs = data.model.fit(batches, verbose=0, shuffle=False, validation_data=validation, callbacks=[watch]).history
         end = time.perf_counter()
@@ -217,9 +218,10 @@ class Trainer:
 class _EpochWatch(keras.callbacks.Callback):  # type: ignore[misc]
     """Follows the steps of one epoch, and ends it when the loss is not finite."""
 
-    def __init__(self, stage: str, epoch: int, steps: int, on_event: OnEvent) -> None:
+    def __init__(self, stage: str, epoch: int, steps: int, validation_steps: int, on_event: OnEvent) -> None:
         super().__init__()
-        self._stage, self._epoch, self._steps, self._on_event = stage, epoch, steps, on_event
+        self._stage, self._epoch, self._on_event = stage, epoch, on_event
+        self._steps, self._validation_steps = steps, validation_steps
         self.trained_at: float | None = None
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
@@ -234,6 +236,9 @@ class _EpochWatch(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         self.trained_at = time.perf_counter()
+
+    def on_test_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
+        self._on_event(StepDone("validation", batch + 1, self._validation_steps))
 
 
 def _stopped(stage: StagePlan, monitor: str, patience: int, epoch: int) -> str:

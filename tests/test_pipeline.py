@@ -1,0 +1,334 @@
+"""From examples to batches: every picture once an epoch, with its own label, whatever the cache and the batch size."""
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NoReturn, get_args
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from conftest import WritePictures
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from cnntrain.config.sections import Augment
+from cnntrain.data import cache as cache_module
+from cnntrain.data.augmentation import draw_transforms, warp
+from cnntrain.data.cache import Cache, choose_cache, machine_memory
+from cnntrain.data.decoder import Preprocessing
+from cnntrain.data.examples import Example
+from cnntrain.data.pipeline import (
+    Pictures,
+    epoch_order,
+    evaluation_batches,
+    image_batches,
+    open_pictures,
+    training_batches,
+)
+
+Batches = list[tuple[npt.NDArray[Any], ...]]
+
+CLASSES = ("cat", "dog", "owl")
+COUNTS = {"cat": 11, "dog": 8, "owl": 4}
+COUNT = 23
+SIZE = (24, 20)
+SHAPE = Preprocessing(*SIZE, 3)
+NO_CHANGE = Augment()
+CHANGES = Augment(rotation=30.0, shift=0.2, shear=10.0, zoom=0.2, flip="both")
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory: pytest.TempPathFactory, write_pictures: WritePictures) -> tuple[Example, ...]:
+    """Pictures of three classes, in an order that mixes them."""
+    paths = write_pictures(tmp_path_factory.mktemp("pictures"), COUNTS, size=SIZE)
+    order = np.random.default_rng(0).permutation(COUNT)
+    return tuple(Example(str(paths[i]), paths[i].parent.name, "train") for i in order)
+
+
+@pytest.fixture(scope="module")
+def pixels(examples: tuple[Example, ...]) -> npt.NDArray[np.uint8]:
+    """The pictures (23, 24, 20, 3) as Pillow reads them."""
+    return np.stack([np.asarray(Image.open(example.path)) for example in examples])
+
+
+@pytest.fixture(scope="module")
+def labels(examples: tuple[Example, ...]) -> npt.NDArray[np.int64]:
+    return np.array([CLASSES.index(example.label) for example in examples])
+
+
+@pytest.fixture(scope="module")
+def pictures(examples: tuple[Example, ...]) -> Pictures:
+    return open_pictures(examples, CLASSES, SHAPE, cache="memory")
+
+
+def _epoch(pictures: Pictures, batch_size: int = 8, *, seed: int = 5, epoch: int = 2, **options: Any) -> Batches:
+    settings_ = {"class_count": 3, "augment": NO_CHANGE, **options}
+    batches = training_batches(pictures, batch_size=batch_size, seed=seed, epoch=epoch, **settings_)
+    return list(batches.as_numpy_iterator())
+
+
+def _joined(batches: Batches, part: int) -> npt.NDArray[Any]:
+    return np.concatenate([batch[part] for batch in batches])
+
+
+def _colors(images: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """The class that the mean red of each picture tells: about 40, 127 or 215."""
+    return np.round((images[..., 0].mean(axis=(1, 2)) - 40) / 87.5).astype(np.int64)
+
+
+def _assert_same(found: Batches, wished: Batches) -> None:
+    assert len(found) == len(wished)
+    for here, there in zip(found, wished, strict=True):
+        for part, other in zip(here, there, strict=True):
+            assert part.dtype == other.dtype
+            np.testing.assert_array_equal(part, other)
+
+
+# an epoch
+
+
+@settings(max_examples=12, deadline=None)
+@given(batch_size=st.integers(1, COUNT + 5), seed=st.integers(0, 2**32 - 1), epoch=st.integers(1, 500))
+def test_every_picture_exactly_once(
+    pictures: Pictures, pixels: npt.NDArray[np.uint8], batch_size: int, seed: int, epoch: int
+) -> None:
+    batches = _epoch(pictures, batch_size, seed=seed, epoch=epoch)
+    shown = [image.tobytes() for image in _joined(batches, 0)]
+    assert sorted(shown) == sorted(image.tobytes() for image in pixels)
+    sizes = [len(targets) for _, targets in batches]
+    assert sizes[:-1] == [batch_size] * (COUNT // batch_size - (COUNT % batch_size == 0))
+    assert sum(sizes) == COUNT
+
+
+@pytest.mark.parametrize("cache", ["none", "memory"])
+def test_the_order_is_that_of_the_epoch(
+    examples: tuple[Example, ...], pixels: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], cache: Cache
+) -> None:
+    batches = _epoch(open_pictures(examples, CLASSES, SHAPE, cache=cache), seed=5, epoch=2)
+    order = epoch_order(COUNT, seed=5, epoch=2)
+    assert [len(targets) for _, targets in batches] == [8, 8, 7]
+    assert batches[0][0].dtype == np.uint8
+    np.testing.assert_array_equal(_joined(batches, 0), pixels[order])
+    np.testing.assert_array_equal(_joined(batches, 1), labels[order])
+
+
+def test_orders_are_permutations_by_seed_and_epoch() -> None:
+    orders = {
+        (seed, epoch): tuple(epoch_order(50, seed=seed, epoch=epoch))
+        for seed in (0, 1, 2, 2**32 - 1)
+        for epoch in (1, 2, 3)
+    }
+    assert all(sorted(order) == list(range(50)) for order in orders.values())
+    assert len(set(orders.values())) == len(orders)
+    assert orders[1, 2] == tuple(epoch_order(50, seed=1, epoch=2))
+
+
+@pytest.mark.parametrize("augment", [NO_CHANGE, CHANGES], ids=["plain", "augmented"])
+def test_a_label_stays_with_its_picture(pictures: Pictures, augment: Augment) -> None:
+    batches = _epoch(pictures, 5, augment=augment)
+    targets = _joined(batches, 1)
+    assert np.bincount(targets).tolist() == list(COUNTS.values())
+    np.testing.assert_array_equal(_colors(_joined(batches, 0)), targets)
+
+
+@pytest.mark.parametrize("augment", [NO_CHANGE, CHANGES], ids=["plain", "augmented"])
+def test_all_caches_give_the_same_batches(tmp_path: Path, examples: tuple[Example, ...], augment: Augment) -> None:
+    opened = {cache: open_pictures(examples, CLASSES, SHAPE, cache=cache, folder=tmp_path) for cache in get_args(Cache)}
+    weights = np.float32([1, 2, 4])
+    epochs = {cache: _epoch(found, augment=augment, class_weights=weights) for cache, found in opened.items()}
+    _assert_same(epochs["memory"], epochs["none"])
+    _assert_same(epochs["disk"], epochs["none"])
+
+
+def test_the_same_epoch_again_is_the_same(pictures: Pictures) -> None:
+    _assert_same(_epoch(pictures, augment=CHANGES), _epoch(pictures, augment=CHANGES))
+
+
+@pytest.mark.parametrize("other", [{"seed": 6}, {"epoch": 3}])
+def test_another_epoch_or_seed_is_another_order_and_other_changes(pictures: Pictures, other: dict[str, int]) -> None:
+    here, there = _epoch(pictures, COUNT, augment=CHANGES), _epoch(pictures, COUNT, augment=CHANGES, **other)
+    assert not np.array_equal(here[0][1], there[0][1])
+    changed = {image.tobytes() for image in here[0][0]} & {image.tobytes() for image in there[0][0]}
+    assert not changed
+
+
+# augmentation
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, COUNT])
+@pytest.mark.parametrize("cache", ["none", "memory"])
+def test_a_picture_is_changed_alike_in_any_batch(
+    examples: tuple[Example, ...], pixels: npt.NDArray[np.uint8], cache: Cache, batch_size: int
+) -> None:
+    opened = open_pictures(examples, CLASSES, SHAPE, cache=cache)
+    shown = _joined(_epoch(opened, batch_size, augment=CHANGES), 0)
+    assert shown.dtype == np.float32
+    transforms = draw_transforms(CHANGES, seed=5, epoch=2, count=COUNT, size=SIZE)
+    wished = np.concatenate([warp(pixels[i : i + 1], transforms[i : i + 1], fill="nearest") for i in range(COUNT)])
+    np.testing.assert_array_equal(shown, wished[epoch_order(COUNT, seed=5, epoch=2)])
+    assert (np.abs(wished - pixels).max(axis=(1, 2, 3)) > 1).all()
+
+
+def test_the_fill_of_the_configuration_is_used(pictures: Pictures) -> None:
+    filled = [_joined(_epoch(pictures, augment=CHANGES.model_copy(update={"fill": fill})), 0).min() for fill in FILLS]
+    assert filled[0] == 0  # constant is black
+    assert min(filled[1:]) >= 20
+
+
+FILLS = ("constant", "nearest", "reflect", "wrap")
+
+
+# targets and weights
+
+
+def test_two_classes_have_one_number_a_picture(examples: tuple[Example, ...]) -> None:
+    chosen = [example for example in examples if example.label != "owl"]
+    opened = open_pictures(chosen, ("dog", "cat"), SHAPE)
+    (batch,) = _epoch(opened, 32, class_count=2)
+    assert batch[1].dtype == np.float32
+    assert batch[1].shape == (19, 1)
+    np.testing.assert_array_equal(batch[1][:, 0], _colors(batch[0]) == 0)
+
+
+def test_more_classes_have_an_index_a_picture(pictures: Pictures) -> None:
+    (batch,) = _epoch(pictures, 32)
+    assert batch[1].dtype == np.int64
+    assert batch[1].shape == (COUNT,)
+
+
+@pytest.mark.parametrize("class_count", [2, 3])
+def test_each_picture_weighs_what_its_class_does(pictures: Pictures, class_count: int) -> None:
+    if class_count == 2:
+        pictures = replace(pictures, labels=np.minimum(pictures.labels, 1))
+    weights = np.float32([0.5, 2, 8])[:class_count]
+    batches = _epoch(pictures, 6, class_count=class_count, class_weights=weights)
+    targets = _joined(batches, 1).ravel().astype(int)
+    found = _joined(batches, 2)
+    assert found.dtype == np.float32
+    assert found.shape == (COUNT,)
+    np.testing.assert_array_equal(found, weights[targets])
+
+
+# evaluation
+
+
+@pytest.mark.parametrize("cache", ["none", "memory"])
+@pytest.mark.parametrize("batch_size", [1, 7, 40])
+def test_evaluation_keeps_the_order(
+    examples: tuple[Example, ...],
+    pixels: npt.NDArray[np.uint8],
+    labels: npt.NDArray[np.int64],
+    cache: Cache,
+    batch_size: int,
+) -> None:
+    opened = open_pictures(examples, CLASSES, SHAPE, cache=cache)
+    batches = list(evaluation_batches(opened, class_count=3, batch_size=batch_size).as_numpy_iterator())
+    assert max(len(targets) for _, targets in batches) == min(batch_size, COUNT)
+    assert batches[0][0].dtype == np.uint8
+    np.testing.assert_array_equal(_joined(batches, 0), pixels)
+    np.testing.assert_array_equal(_joined(batches, 1), labels)
+    images = np.concatenate(list(image_batches(opened, batch_size).as_numpy_iterator()))
+    np.testing.assert_array_equal(images, pixels)
+
+
+def test_shapes_are_known_before_the_first_batch(examples: tuple[Example, ...], pictures: Pictures) -> None:
+    for opened in (pictures, open_pictures(examples, CLASSES, SHAPE)):
+        images, targets = evaluation_batches(opened, class_count=3, batch_size=4).element_spec
+        assert images.shape.as_list() == [None, *SIZE, 3]
+        assert targets.shape.as_list() == [None]
+
+
+@pytest.mark.parametrize("cache", get_args(Cache))
+def test_no_pictures_are_no_batches(tmp_path: Path, cache: Cache) -> None:
+    opened = open_pictures([], CLASSES, SHAPE, cache=cache, folder=tmp_path)
+    assert len(opened) == 0
+    assert list(image_batches(opened, 4)) == []
+    assert list(evaluation_batches(opened, class_count=3, batch_size=4)) == []
+
+
+# what is stored
+
+
+def test_pictures_are_decoded_once_when_cached(tmp_path: Path, write_pictures: WritePictures) -> None:
+    paths = write_pictures(tmp_path, {"cat": 2, "dog": 2}, size=SIZE)
+    chosen = [Example(str(path), path.parent.name) for path in paths]
+    opened = open_pictures(chosen, ("cat", "dog"), SHAPE, cache="memory")
+    for path in paths:
+        path.unlink()
+    assert len(_joined(_epoch(opened, class_count=2), 0)) == 4
+
+
+def test_the_disk_cache_is_a_file_a_split(
+    tmp_path: Path, examples: tuple[Example, ...], pixels: npt.NDArray[np.uint8]
+) -> None:
+    later = [replace(example, split="validation") for example in examples[:3]]
+    for chosen in (examples, later):
+        opened = open_pictures(chosen, CLASSES, SHAPE, cache="disk", folder=tmp_path)
+        assert isinstance(opened.stored, np.memmap)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["train.npy", "validation.npy"]
+    np.testing.assert_array_equal(np.load(tmp_path / "train.npy"), pixels)
+    np.testing.assert_array_equal(np.load(tmp_path / "validation.npy"), pixels[:3])
+
+
+def test_pictures_are_resized_and_converted(examples: tuple[Example, ...]) -> None:
+    opened = open_pictures(examples, CLASSES, Preprocessing(10, 12, 1), cache="memory")
+    assert opened.stored is not None
+    assert opened.stored.shape == (COUNT, 10, 12, 1)
+    assert opened.stored.dtype == np.uint8
+
+
+def test_stored_feature_maps_pass_as_they_are(pictures: Pictures) -> None:
+    features = np.random.default_rng(0).normal(size=(COUNT, 2, 3, 5)).astype(np.float32)
+    batches = _epoch(replace(pictures, stored=features), seed=1, epoch=1)
+    assert batches[0][0].dtype == np.float32
+    np.testing.assert_array_equal(_joined(batches, 0), features[epoch_order(COUNT, seed=1, epoch=1)])
+
+
+# room
+
+
+@pytest.mark.parametrize(
+    ("memory", "disk", "wished"),
+    [(12_000, 0, "memory"), (11_999, 6_000, "disk"), (11_999, 5_999, "none"), (0, 0, "none")],
+)
+def test_the_cache_is_chosen_by_the_room_there_is(memory: int, disk: int, wished: str) -> None:
+    # 10 pictures of 10 × 10 × 3 are 3,000 bytes: a quarter of 12,000, half of 6,000
+    assert choose_cache(10, Preprocessing(10, 10, 3), memory=memory, disk=disk) == wished
+
+
+def test_large_sets_are_counted_without_overflow() -> None:
+    # 10 million pictures of 1,000 × 1,000 × 3 are 3 × 10¹³ bytes, beyond 32 bits
+    assert choose_cache(10_000_000, Preprocessing(1000, 1000, 3), memory=1 << 40, disk=1 << 44) == "none"
+
+
+def _no_such_number(_: str) -> NoReturn:
+    raise ValueError("unrecognized configuration name")
+
+
+@pytest.mark.parametrize(
+    ("limit", "wished"),
+    [("1073741824\n", 1 << 30), ("max\n", 16 << 30), ("99999999999999999999\n", 16 << 30), (None, 16 << 30)],
+)
+def test_a_container_limits_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str | None, wished: int
+) -> None:
+    numbers = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 4 << 20}
+    monkeypatch.setattr(os, "sysconf", numbers.__getitem__, raising=False)
+    monkeypatch.setattr(cache_module, "_CONTAINER_LIMIT", tmp_path / "memory.max")
+    if limit is not None:
+        (tmp_path / "memory.max").write_text(limit, encoding="ascii")
+    assert machine_memory() == wished
+
+
+@pytest.mark.parametrize("sysconf", [_no_such_number, None])
+def test_memory_that_the_system_does_not_tell(
+    monkeypatch: pytest.MonkeyPatch, sysconf: Callable[[str], NoReturn] | None
+) -> None:
+    if sysconf:
+        monkeypatch.setattr(os, "sysconf", sysconf, raising=False)
+    else:
+        monkeypatch.delattr(os, "sysconf", raising=False)
+    assert machine_memory() == 4 << 30
