@@ -22,8 +22,10 @@ ALL = {"rotation": 180.0, "shift": 0.4, "shear": 60.0, "zoom": 0.6}
 X_X, X, Y_X, Y_Y, Y = 0, 2, 3, 4, 5
 
 
-def _draw(size: Size, count: int, *, seed: int = 3, epoch: int = 2, **ranges: Any) -> npt.NDArray[np.float32]:
-    table = draw_transforms(Augment(**ranges), seed=seed, epoch=epoch, count=count, size=size)
+def _draw(size: Size, count: int, **options: Any) -> npt.NDArray[np.float32]:
+    """Transforms for the ranges in `options`, which may also hold `seed` and `epoch`."""
+    key = {"seed": options.pop("seed", 3), "epoch": options.pop("epoch", 2)}
+    table = draw_transforms(Augment(**options), count=count, size=size, **key)
     assert table.shape == (count, 8)
     assert table.dtype == np.float32
     return table
@@ -228,7 +230,7 @@ def test_nothing_asked_changes_nothing(size: Size, fill: Literal["nearest", "ref
     assert not Augment(fill=fill).is_active
     pictures = _pictures(size, 5)
     table = _draw(size, 5, fill=fill)
-    np.testing.assert_array_equal(table, np.tile(np.float32([1, 0, 0, 0, 1, 0, 0, 0]), (5, 1)))
+    np.testing.assert_array_equal(table, np.tile(np.array([1, 0, 0, 0, 1, 0, 0, 0]), (5, 1)))
     np.testing.assert_array_equal(warp(pictures, table, fill=fill).numpy(), pictures)
 
 
@@ -255,7 +257,7 @@ def test_other_epochs_and_seeds_are_drawn_anew(other: dict[str, int]) -> None:
 @pytest.mark.parametrize("kind", [np.uint8, np.float32])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_any_number_type_keeps_its_range(kind: type, channels: int) -> None:
-    pictures = _pictures((24, 24), 30, channels).astype(kind)
+    pictures: npt.NDArray[Any] = _pictures((24, 24), 30, channels).astype(kind)
     changed = warp(pictures, _draw((24, 24), 30, **ALL, flip="both"), fill="reflect").numpy()
     assert changed.dtype == np.float32
     assert changed.shape == pictures.shape

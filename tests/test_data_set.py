@@ -183,9 +183,10 @@ def test_a_table_of_another_program_is_read(tmp_path: Path) -> None:
         (b"path,label\n\xff,cat\n", "utf-8"),
         (b"", "lacks the column label"),
         (b"label,split\ncat,train\n", "lacks the column path"),
-        (b"path,label\na.png,cat\nb.png\n", "line 3 lacks its path or its label"),
-        (b"path,label\n,cat\n", "line 2 lacks its path or its label"),
-        (b"path,label\n" + b"x" * 200_000 + b",cat\n", "line 2 is not CSV"),
+        (b"path,label\na.png,cat\nb.png\n", "picture 2 lacks its path or its label"),
+        (b"path,label\n,cat\n", "picture 1 lacks its path or its label"),
+        (b"x" * 200_000 + b",path,label\n", "field larger than field limit"),
+        (b"path,label\n" + b"x" * 200_000 + b",cat\n", "field larger than field limit"),
     ],
 )
 def test_what_is_no_table_is_one_line(tmp_path: Path, content: bytes | None, reason: str) -> None:

@@ -289,7 +289,7 @@ def test_all_bad_pictures_are_named_in_one_line(tmp_path: Path) -> None:
 
 def test_many_bad_pictures_are_counted(tmp_path: Path) -> None:
     examples = [Example(str(tmp_path / f"{number}.jpg"), "cat") for number in range(25)]
-    with pytest.raises(DataError, match="^25 of 25 pictures .* and 5 more$") as caught:
+    with pytest.raises(DataError, match=r"^25 of 25 pictures .* and 5 more$") as caught:
         inspect_all(examples)
     assert str(caught.value).count(str(tmp_path)) == 20
 
@@ -312,7 +312,7 @@ CHANGES: dict[str, Callable[[Example], list[Example]]] = {
     "split": lambda row: [replace(row, split="validation")],
     "content": lambda row: [replace(row, sha256="2")],
     "twice": lambda row: [row, row],
-    "gone": lambda row: [],
+    "gone": lambda _: [],
 }
 
 

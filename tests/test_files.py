@@ -46,6 +46,11 @@ FAILURES: dict[str, tuple[Break, int]] = {
 }
 
 
+def _write_and_fail(path: Path, error: type[BaseException]) -> NoReturn:
+    path.write_bytes(b"half")
+    raise error("half-way")
+
+
 def _names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
@@ -95,9 +100,10 @@ def test_a_failed_write_leaves_the_old_file(
     path = tmp_path / "file.json"
     path.write_bytes(b"old \x00 content")
     breaks, code = FAILURES[failure]
-    with monkeypatch.context() as broken, pytest.raises(WriteError) as caught:
+    with monkeypatch.context() as broken:
         breaks(broken)
-        WRITERS[writer](path)
+        with pytest.raises(WriteError) as caught:
+            WRITERS[writer](path)
     assert str(path) in str(caught.value)
     assert os.strerror(code) in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -108,9 +114,10 @@ def test_a_failed_write_leaves_the_old_file(
 
 @pytest.mark.parametrize("failure", FAILURES)
 def test_a_failed_first_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: str) -> None:
-    with monkeypatch.context() as broken, pytest.raises(WriteError):
+    with monkeypatch.context() as broken:
         FAILURES[failure][0](broken)
-        write_bytes(tmp_path / "file", b"new")
+        with pytest.raises(WriteError):
+            write_bytes(tmp_path / "file", b"new")
     assert _names(tmp_path) == []
 
 
@@ -121,8 +128,7 @@ def test_an_error_of_the_writer_passes_through_and_leaves_the_old_file(
     path = tmp_path / "model.keras"
     path.write_bytes(b"old")
     with pytest.raises(error), replacing(path) as temporary:
-        temporary.write_bytes(b"half")
-        raise error
+        _write_and_fail(temporary, error)
     assert path.read_bytes() == b"old"
     assert _names(tmp_path) == ["model.keras"]
 
@@ -138,11 +144,20 @@ def test_the_temporary_file_lies_beside_and_keeps_the_suffixes(tmp_path: Path) -
     assert path.read_bytes() == b"new"
 
 
+def _note_calls(monkeypatch: pytest.MonkeyPatch, holder: Any, name: str, calls: list[str]) -> None:
+    original = getattr(holder, name)
+
+    def noting(*arguments: Any) -> Any:
+        calls.append(name)
+        return original(*arguments)
+
+    monkeypatch.setattr(holder, name, noting)
+
+
 def test_the_content_is_on_the_disk_before_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
-    sync, replace = os.fsync, Path.replace
-    monkeypatch.setattr(os, "fsync", lambda descriptor: (calls.append("fsync"), sync(descriptor))[1])
-    monkeypatch.setattr(Path, "replace", lambda self, to: (calls.append("replace"), replace(self, to))[1])
+    _note_calls(monkeypatch, os, "fsync", calls)
+    _note_calls(monkeypatch, Path, "replace", calls)
     write_bytes(tmp_path / "file", b"new")
     expected = ["fsync", "replace"] if os.name == "nt" else ["fsync", "replace", "fsync"]
     assert calls == expected
@@ -209,8 +224,7 @@ def test_a_folder_appears_whole_at_the_end(tmp_path: Path) -> None:
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_a_failed_folder_leaves_nothing(tmp_path: Path, error: type[BaseException], overwrite: bool) -> None:
     with pytest.raises(error), new_folder(tmp_path / "data", overwrite=overwrite) as folder:
-        (folder / "a").write_bytes(b"1")
-        raise error
+        _write_and_fail(folder / "a", error)
     assert _names(tmp_path) == []
 
 
@@ -278,8 +292,7 @@ def test_overwriting_a_link_replaces_the_link_and_not_what_it_leads_to(tmp_path:
 def test_a_failed_overwriting_leaves_the_old_folder(tmp_path: Path) -> None:
     path = _old_folder(tmp_path)
     with pytest.raises(ValueError, match="half-way"), new_folder(path, overwrite=True) as folder:
-        (folder / "a").write_bytes(b"1")
-        raise ValueError("half-way")
+        _write_and_fail(folder / "a", ValueError)
     assert _tree(tmp_path) == {"data": None, "data/old": b"0"}
 
 

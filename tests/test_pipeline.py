@@ -36,6 +36,7 @@ COUNTS = {"cat": 11, "dog": 8, "owl": 4}
 COUNT = 23
 SIZE = (24, 20)
 SHAPE = Preprocessing(*SIZE, 3)
+FILLS = ("constant", "nearest", "reflect", "wrap")
 NO_CHANGE = Augment()
 CHANGES = Augment(rotation=30.0, shift=0.2, shear=10.0, zoom=0.2, flip="both")
 
@@ -76,7 +77,8 @@ def _joined(batches: Batches, part: int) -> npt.NDArray[Any]:
 
 def _colors(images: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     """The class that the mean red of each picture tells: about 40, 127 or 215."""
-    return np.round((images[..., 0].mean(axis=(1, 2)) - 40) / 87.5).astype(np.int64)
+    red: npt.NDArray[np.float64] = images[..., 0].mean(axis=(1, 2))
+    return np.round((red - 40) / 87.5).astype(np.int64)
 
 
 def _assert_same(found: Batches, wished: Batches) -> None:
@@ -137,7 +139,7 @@ def test_a_label_stays_with_its_picture(pictures: Pictures, augment: Augment) ->
 @pytest.mark.parametrize("augment", [NO_CHANGE, CHANGES], ids=["plain", "augmented"])
 def test_all_caches_give_the_same_batches(tmp_path: Path, examples: tuple[Example, ...], augment: Augment) -> None:
     opened = {cache: open_pictures(examples, CLASSES, SHAPE, cache=cache, folder=tmp_path) for cache in get_args(Cache)}
-    weights = np.float32([1, 2, 4])
+    weights = np.array([1, 2, 4], np.float32)
     epochs = {cache: _epoch(found, augment=augment, class_weights=weights) for cache, found in opened.items()}
     _assert_same(epochs["memory"], epochs["none"])
     _assert_same(epochs["disk"], epochs["none"])
@@ -178,9 +180,6 @@ def test_the_fill_of_the_configuration_is_used(pictures: Pictures) -> None:
     assert min(filled[1:]) >= 20
 
 
-FILLS = ("constant", "nearest", "reflect", "wrap")
-
-
 # targets and weights
 
 
@@ -203,7 +202,7 @@ def test_more_classes_have_an_index_a_picture(pictures: Pictures) -> None:
 def test_each_picture_weighs_what_its_class_does(pictures: Pictures, class_count: int) -> None:
     if class_count == 2:
         pictures = replace(pictures, labels=np.minimum(pictures.labels, 1))
-    weights = np.float32([0.5, 2, 8])[:class_count]
+    weights = np.array([0.5, 2, 8], np.float32)[:class_count]
     batches = _epoch(pictures, 6, class_count=class_count, class_weights=weights)
     targets = _joined(batches, 1).ravel().astype(int)
     found = _joined(batches, 2)
@@ -259,6 +258,14 @@ def test_pictures_are_decoded_once_when_cached(tmp_path: Path, write_pictures: W
     for path in paths:
         path.unlink()
     assert len(_joined(_epoch(opened, class_count=2), 0)) == 4
+
+
+def test_a_cache_holds_more_than_one_batch_of_decoding(tmp_path: Path, write_pictures: WritePictures) -> None:
+    paths = write_pictures(tmp_path, {"cat": 70, "dog": 70}, size=(6, 5))
+    chosen = [Example(str(path), path.parent.name) for path in paths]
+    opened = open_pictures(chosen, ("cat", "dog"), Preprocessing(6, 5, 3), cache="memory")
+    assert opened.stored is not None
+    np.testing.assert_array_equal(opened.stored, np.stack([np.asarray(Image.open(path)) for path in paths]))
 
 
 def test_the_disk_cache_is_a_file_a_split(

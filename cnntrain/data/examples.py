@@ -73,19 +73,15 @@ def read_examples(path: Path) -> tuple[Example, ...]:
         DataError: The file is missing, is not such a table, or a row of it is not.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
+        columns, rows = reader.fieldnames or (), list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"cannot read {path}: {error}; it should be a CSV file with a row a picture") from error
-    reader = csv.DictReader(io.StringIO(text))
-    missing = {"path", "label"} - set(reader.fieldnames or ())
+    missing = {"path", "label"} - set(columns)
     if missing:
         raise DataError(f"{path} lacks the column {min(missing)}; it needs at least path and label")
-    examples = []
-    try:
-        for row in reader:
-            examples.append(Example(**{name: row.get(name) or "" for name in COLUMNS}))
-            if not examples[-1].path or not examples[-1].label:
-                raise DataError(f"{path}: line {reader.line_num} lacks its path or its label; mend or remove it")
-    except csv.Error as error:
-        raise DataError(f"{path}: line {reader.line_num} is not CSV ({error}); mend or remove it") from error
-    return tuple(examples)
+    examples = tuple(Example(**{name: row.get(name) or "" for name in COLUMNS}) for row in rows)
+    for number, example in enumerate(examples, start=1):
+        if not example.path or not example.label:
+            raise DataError(f"{path}: picture {number} lacks its path or its label; mend or remove that row")
+    return examples
