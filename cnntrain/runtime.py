@@ -76,7 +76,7 @@ def prepare(device: DeviceChoice = "auto") -> Device:
                 f"Keras was imported with the {keras.backend.backend()} backend before cnntrain; "
                 "set KERAS_BACKEND=tensorflow before importing it"
             )
-        gpus = tf.config.list_physical_devices("GPU")
+        gpus = tf.config.get_visible_devices("GPU")
         if device == "cpu":
             _hide_gpus()
             gpus = []

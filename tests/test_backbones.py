@@ -17,9 +17,9 @@ from keras.src.utils import file_utils
 from cnntrain.config import Config, load_config
 from cnntrain.errors import ModelFileError
 from cnntrain.models.backbones import backbones, build_backbone
-from cnntrain.models.weights import load_weights
 from cnntrain.models.checks import check
 from cnntrain.models.network import Network, build_network
+from cnntrain.models.weights import load_weights
 
 applications = keras.applications
 

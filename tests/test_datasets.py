@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 import cnntrain
-from cnntrain.cli.data import command
+from cnntrain.cli import group
 from cnntrain.data.datasets import CLASS_NAMES, write_digits, write_keras_dataset
 from cnntrain.data.generated import write_generated
 from cnntrain.data.sources import find_examples, find_split_examples
@@ -255,11 +255,11 @@ def cli(monkeypatch: pytest.MonkeyPatch) -> CliRunner:
 
 
 def test_command(cli: CliRunner) -> None:
-    assert cli.invoke(command, ["digits", "here"]).stdout == "wrote 10 pictures to here\n"
-    assert json.loads(cli.invoke(command, ["mnist", "here", "--json"]).stdout) == {
+    assert cli.invoke(group, ["data", "digits", "here"]).stdout == "wrote 10 pictures to here\n"
+    assert json.loads(cli.invoke(group, ["data", "mnist", "here", "--json"]).stdout) == {
         "name": "mnist",
         "dest": "here",
         "pictures": 9,
     }
-    assert cli.invoke(command, ["letters", "here"]).exit_code == 2
-    assert "no download" in cli.invoke(command, ["-h"]).stdout
+    assert cli.invoke(group, ["data", "letters", "here"]).exit_code == 2
+    assert "no download" in cli.invoke(group, ["data", "-h"]).stdout

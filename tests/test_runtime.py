@@ -63,7 +63,7 @@ class _FakeGpus:
 
         self.growing: list[Any] = []
         self.visible: list[list[Any]] = []
-        monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [f"{kind}:0", f"{kind}:1"])
+        monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: [f"{kind}:0", f"{kind}:1"])
         monkeypatch.setattr(tf.config, "set_visible_devices", lambda devices, _: self.visible.append(devices))
         monkeypatch.setattr(tf.config.experimental, "set_memory_growth", self._grow)
         monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda _: {"device_name": "Fast 1"})

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cnntrain
-from cnntrain.cli.split import command
+from cnntrain.cli import group
 from cnntrain.data import split as split_module
 from cnntrain.data.examples import SPLITS, Example, read_examples
 from cnntrain.data.sources import find_split_examples
@@ -445,7 +445,7 @@ def cli(monkeypatch: pytest.MonkeyPatch) -> CliRunner:
 
 def test_table(cli: CliRunner, photos: Path, tmp_path: Path) -> None:
     arguments = [str(photos), str(tmp_path / "out"), "--train", "3", "--validation", "1", "--test", "2"]
-    result = cli.invoke(command, arguments, catch_exceptions=False)
+    result = cli.invoke(group, ["split", *arguments], catch_exceptions=False)
     assert result.stdout.splitlines() == [
         "class  train  validation  test  total",
         "cat        3           1     2      6",
@@ -457,7 +457,7 @@ def test_table(cli: CliRunner, photos: Path, tmp_path: Path) -> None:
 
 def test_json(cli: CliRunner, photos: Path, tmp_path: Path) -> None:
     arguments = [str(photos), str(tmp_path / "out"), "--ratios", "0.5, 0.25,0.25", "--seed", "8", "--json"]
-    result = cli.invoke(command, arguments, catch_exceptions=False)
+    result = cli.invoke(group, ["split", *arguments], catch_exceptions=False)
     assert json.loads(result.stdout) == {
         "dest": str(tmp_path / "out"),
         "counts": {"train": {"cat": 3, "dog": 3}, "validation": {"cat": 2, "dog": 2}, "test": {"cat": 2, "dog": 2}},
@@ -469,10 +469,10 @@ def test_json(cli: CliRunner, photos: Path, tmp_path: Path) -> None:
 
 def test_wrong_options(cli: CliRunner, photos: Path, tmp_path: Path) -> None:
     place = [str(photos), str(tmp_path / "out")]
-    assert cli.invoke(command, [*place, "--ratios", "most"]).exit_code == 2
-    assert cli.invoke(command, [*place, "--method", "move"]).exit_code == 2
+    assert cli.invoke(group, ["split", *place, "--ratios", "most"]).exit_code == 2
+    assert cli.invoke(group, ["split", *place, "--method", "move"]).exit_code == 2
     for wrong in (["--test", "2"], ["--train", "1", "--ratios", "1,0,0"]):
-        error = cli.invoke(command, [*place, *wrong]).exception
+        error = cli.invoke(group, ["split", *place, *wrong]).exception
         assert isinstance(error, CnntrainError)
         assert error.exit_code == 2
     assert not (tmp_path / "out").exists()
@@ -480,4 +480,4 @@ def test_wrong_options(cli: CliRunner, photos: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("option", ["-h", "--help"])
 def test_help_documents_the_default(cli: CliRunner, option: str) -> None:
-    assert "0.8,0.1,0.1" in cli.invoke(command, [option]).stdout
+    assert "0.8,0.1,0.1" in cli.invoke(group, ["split", option]).stdout

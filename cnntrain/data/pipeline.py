@@ -57,6 +57,9 @@ def open_pictures(
         preprocessing: How files become arrays.
         cache: Where decoded pictures are kept.
         folder: An existing folder for the `disk` cache, which must outlive the pictures.
+
+    Raises:
+        ValueError: The `disk` cache has no folder.
     """
     index = {name: number for number, name in enumerate(classes)}
     pictures = Pictures(
@@ -68,7 +71,9 @@ def open_pictures(
         return pictures
     shape = (len(examples), *preprocessing.shape)
     decoded: npt.NDArray[np.uint8]
-    if cache == "disk" and folder is not None:
+    if cache == "disk":
+        if folder is None:
+            raise ValueError("the disk cache needs a folder")
         file = folder / f"{examples[0].split or 'pictures'}.npy"
         decoded = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
     else:
