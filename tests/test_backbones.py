@@ -425,7 +425,7 @@ def test_weights_that_cannot_be_downloaded_are_told_by_file_and_place(
         build_network(pretrained("vgg16", 32, weights="imagenet"), 2)
     message = str(caught.value)
     assert "\n" not in message
-    assert f"the file {NOTOP}," in message
+    assert f"{NOTOP}, which could not be downloaded" in message
     assert f"put it into {tmp_path / 'keras home' / 'models'}," in message
 
 

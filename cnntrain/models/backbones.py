@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -93,16 +93,16 @@ def _turn_off_dropout(layer: Any) -> None:
 def _download(builder: Callable[..., Any], name: str, inputs: Any) -> Any:
     """Builds a backbone with its ImageNet weights, which Keras downloads on first use."""
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(sys.stderr):  # where Keras shows the download
             warnings.simplefilter("ignore", UserWarning)  # MobileNets tell which picture size they were trained on
             return builder(include_top=False, weights="imagenet", input_tensor=inputs)
     except Exception as error:  # keras.utils.get_file raises a bare Exception when there is no network
         if isinstance(error, ValueError) and "hash" not in str(error):
             raise
-        found = re.search(r"[\w.-]+\.h5", str(error))
-        file = found.group() if found else f"{name}'s weights without top"
+        found = re.search(r"\S+\.h5", str(error))
+        file = found.group() if found else f"with {name}'s weights without its top"
         folder = Path(os.environ.get("KERAS_HOME", "~/.keras"))
         raise ModelFileError(
-            f"weights: imagenet needs the file {file}, which could not be downloaded; get it from the Keras "
-            f"applications storage with another machine and put it into {folder / 'models'}, or set weights to its path"
+            f"weights: imagenet needs the file {file}, which could not be downloaded; get it with a machine that has a "
+            f"network and put it into {folder / 'models'}, or set model.weights to its path"
         ) from error
