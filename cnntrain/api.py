@@ -1,14 +1,17 @@
 """What can be done with cnntrain, one function a command: the only place that puts the rooms together."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnntrain.config import Config, load_config
+from cnntrain.config import Source, load_config
+from cnntrain.config.resolving import without_weights
 from cnntrain.config.stages import plan_stages
+from cnntrain.data.examples import SPLITS
 from cnntrain.data.split import SplitResult, split_source
-from cnntrain.errors import RunError, UsageError
+from cnntrain.errors import CnntrainError, RunError, UsageError
 from cnntrain.files import write_bytes, write_json, write_text
 from cnntrain.runs.directory import check_vacant, create
 from cnntrain.runs.run import Run, open_run
@@ -16,6 +19,7 @@ from cnntrain.runtime import DeviceChoice, prepare
 from cnntrain.training.events import EpochDone, Event, Message, OnEvent, StageStarted, StepDone, as_line
 
 if TYPE_CHECKING:
+    from cnntrain.evaluation.answers import Answers
     from cnntrain.evaluation.metrics import Metrics
     from cnntrain.models.summary import Summary
     from cnntrain.plots.curves import Curves
@@ -39,7 +43,6 @@ __all__ = [
     "write_dataset",
 ]
 
-Source = Config | str | Path | Mapping[str, Any]
 SMOOTHING = 0.8
 
 
@@ -127,14 +130,15 @@ def fit(
     from cnntrain.training.preparing import make_job, prepare_fit
     from cnntrain.training.session import Session
 
-    prepared = prepare_fit(loaded, smoke=smoke)
+    prepared = prepare_fit(loaded, smoke=smoke, on_event=listener)
     directory = create(path, overwrite=overwrite)
-    if prepared.data_set is None:
-        listener(Message(f"{prepared.config.data.source} is not there: training on generated pictures"))
     try:
         Session(make_job(prepared, directory, found), directory, listener).run()
-    finally:
-        _draw_curves_of(Run(directory))
+    except CnntrainError:
+        with suppress(CnntrainError):
+            _draw_curves_of(Run(directory))
+        raise
+    _draw_curves_of(Run(directory))
     return open_run(path)
 
 
@@ -159,11 +163,15 @@ class Evaluation:
     metrics: "Metrics"
     notes: tuple[str, ...]
 
+    def to_json(self) -> dict[str, Any]:
+        """What `metrics.json` holds."""
+        return {"name": self.name, "notes": list(self.notes), **self.metrics.to_json()}
+
 
 def evaluate(
     run: Run | str | Path,
     *,
-    split: str = "test",
+    split: str | None = None,
     data: str | Path | None = None,
     name: str | None = None,
     device: DeviceChoice = "auto",
@@ -173,13 +181,14 @@ def evaluate(
 
     Args:
         run: A run, or its folder.
-        split: `train`, `validation` or `test`.
+        split: `train`, `validation` or `test`, which is taken when neither it nor `data` is given.
         data: A folder of class folders to measure on instead.
         name: What `data` is called; its folder's name when absent.
         device: `auto`, `cpu` or `gpu`.
         on_event: Told how far it is.
 
     Raises:
+        UsageError: The arguments contradict each other, or the name is that of a split or no folder's name.
         RunError: There is no such run.
         ModelFileError: The run's model is missing or damaged.
         DataError: The pictures are missing, damaged or of unknown classes.
@@ -187,6 +196,8 @@ def evaluate(
     """
     run = run if isinstance(run, Run) else load_run(run)
     listener = on_event or _ignore
+    name = _evaluation_name(split, data, name)
+    folder = run.directory.evaluation(name)
     prepare(device)
     from cnntrain.data.decoder import preprocessing_from_json
     from cnntrain.data.inspection import inspect_all
@@ -199,9 +210,8 @@ def evaluate(
     model = load_model(run.directory.model)
     notes: tuple[str, ...] = ()
     if data is None:
-        name, examples = split, examples_of_split(run, split)
+        examples = examples_of_split(run, split or "test")
     else:
-        name = name or Path(data).resolve().name
         examples, notes = examples_of_data(Path(data), run.classes)
     for note in notes:
         listener(Message(note))
@@ -209,25 +219,46 @@ def evaluate(
     answers = answer(
         model, pictures, run.classes, on_batch=lambda step, steps: listener(StepDone("pictures", step, steps))
     )
-    metrics = compute_metrics(answers)
-    folder = run.directory.evaluation(name)
-    _write_evaluation(folder, name, answers, metrics)
-    return Evaluation(name, folder, metrics, notes)
+    found = Evaluation(name, folder, compute_metrics(answers), notes)
+    _write_evaluation(found, answers)
+    return found
 
 
-def _write_evaluation(folder: Path, name: str, answers: Any, metrics: "Metrics") -> None:
+def _evaluation_name(split: str | None, data: str | Path | None, name: str | None) -> str:
+    """What an evaluation is called: the split, or the name of the other data, which must not be that of a split."""
+    if data is None:
+        if name is not None:
+            raise UsageError(
+                f"a name is for other pictures, those of a split have its name; got: {name}; give data too"
+            )
+        return split or "test"
+    if split is not None:
+        raise UsageError(f"either a split of the run's own or other data is measured; got: {split} and {data}")
+    name = name if name is not None else Path(data).resolve().name
+    if name in SPLITS:
+        raise UsageError(f"{name} is the name of the run's own pictures; choose another with --name")
+    return name
+
+
+def _write_evaluation(found: Evaluation, answers: "Answers") -> None:
     import numpy as np
 
     from cnntrain.evaluation.answers import predictions_csv
     from cnntrain.plots.confusion import draw_confusion
     from cnntrain.plots.style import to_png
 
-    write_json(folder / "metrics.json", {"name": name, **metrics.to_json()})
-    write_text(folder / "predictions.csv", predictions_csv(answers))
-    write_bytes(folder / "confusion.png", to_png(draw_confusion(np.array(metrics.confusion), answers.classes)))
+    matrix = np.array(found.metrics.confusion)
+    write_json(found.folder / "metrics.json", found.to_json())
+    write_text(found.folder / "predictions.csv", predictions_csv(answers))
+    write_bytes(found.folder / "confusion.png", to_png(draw_confusion(matrix, answers.classes)))
 
 
-def plot(runs: Sequence[Run | str | Path], *, smoothing: float = SMOOTHING, output: str | Path | None = None) -> Path:
+def plot(
+    runs: Run | str | Path | Sequence[Run | str | Path],
+    *,
+    smoothing: float = SMOOTHING,
+    output: str | Path | None = None,
+) -> Path:
     """Draws the curves of one run, or of several on the same axes.
 
     Args:
@@ -244,10 +275,11 @@ def plot(runs: Sequence[Run | str | Path], *, smoothing: float = SMOOTHING, outp
         WriteError: The file cannot be written.
     """
     if not runs or not 0.0 <= smoothing < 1.0:
-        raise UsageError(f"plot needs a run at least and a smoothing from 0 to below 1; got {len(runs)}, {smoothing}")
+        raise UsageError(f"plot needs a run and a smoothing from 0 to below 1; got: {runs} and {smoothing}")
     from cnntrain.plots.curves import draw_curves
     from cnntrain.plots.style import to_png
 
+    runs = [runs] if isinstance(runs, Run | str | Path) else runs
     opened = [run if isinstance(run, Run) else load_run(run) for run in runs]
     default = opened[0].directory.curves if len(opened) == 1 else Path("curves.png")
     path = Path(output) if output is not None else default
@@ -290,16 +322,17 @@ def summary(config: Source, *, overrides: Sequence[str] = ()) -> "Summary":
     """
     loaded = load_config(config, overrides=overrides)
     prepare("cpu")
-    from cnntrain.config.resolving import smoke_config
-    from cnntrain.data.data_set import names_without_data
+    from cnntrain.data.data_set import find_data_set, names_without_data
     from cnntrain.models.checks import check
     from cnntrain.models.network import build_network
     from cnntrain.models.summary import summarize
-    from cnntrain.training.preparing import raise_problems, require_data_set
 
-    problems, classes = check(loaded.config), names_without_data(loaded.config.data.classes)
-    if loaded.config.data.classes is None:
-        classes = require_data_set(loaded, problems).classes
-    raise_problems(loaded, problems, [])
-    network = build_network(smoke_config(loaded.config), len(classes))
-    return summarize(network, {plan.name: plan.unfreeze for plan in plan_stages(loaded.config)})
+    config = without_weights(loaded.config)
+    problems, classes = check(config), names_without_data(config.data.classes)
+    if config.data.classes is None:
+        data_set, data_problems = find_data_set(config.data)
+        problems += data_problems
+        classes = data_set.classes if data_set else classes
+    loaded.raise_for(problems)
+    network = build_network(config, len(classes))
+    return summarize(network, {plan.name: plan.unfreeze for plan in plan_stages(config)})

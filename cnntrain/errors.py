@@ -7,6 +7,7 @@ class CnntrainError(Exception):
     """Base of all of them. The message is one line: the rule, what was given, what to do."""
 
     exit_code = 1
+    is_located = False  # whether each line of the message begins with where the mistake stands
 
 
 class UsageError(CnntrainError):
@@ -19,6 +20,7 @@ class ConfigError(CnntrainError):
     """A configuration breaks its rules; `problems` holds one line for each of them."""
 
     exit_code = 2
+    is_located = True
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))

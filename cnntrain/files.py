@@ -122,6 +122,13 @@ def _exchange(new: Path, path: Path) -> None:
         old.unlink(missing_ok=True)
 
 
+@contextmanager
+def temporary_folder(parent: Path) -> Iterator[Path]:
+    """Gives an empty folder inside `parent` that is removed at the end. Raises WriteError, also for writes in it."""
+    with _reported(parent), tempfile.TemporaryDirectory(prefix=".tmp-", dir=parent, ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
 def _umask() -> int:
     """The process's mask of permissions, which can only be read by setting it."""
     mask = os.umask(0o077)

@@ -45,7 +45,7 @@ def _native_stderr_held_back() -> Iterator[None]:
         os.dup2(held.fileno(), descriptor)
         try:
             yield
-        except UsageError:  # says by itself what is wrong
+        except (UsageError, KeyboardInterrupt):  # these say by themselves what is wrong
             raise
         except BaseException:
             held.seek(0)
@@ -76,6 +76,8 @@ def prepare(device: DeviceChoice = "auto") -> Device:
                 f"Keras was imported with the {keras.backend.backend()} backend before cnntrain; "
                 "set KERAS_BACKEND=tensorflow before importing it"
             )
+        keras.config.set_image_data_format("channels_last")  # whatever ~/.keras/keras.json says
+        keras.config.set_floatx("float32")
         gpus = tf.config.get_visible_devices("GPU")
         if device == "cpu":
             _hide_gpus()

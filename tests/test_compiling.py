@@ -49,6 +49,13 @@ def test_an_optimizer_has_its_options(section: Optimizer, expected: tuple[type, 
     assert optimizer.weight_decay is None
 
 
+def test_mixed_precision_scales_the_loss() -> None:
+    optimizer = build_optimizer(Train(mixed_precision=True), _stage(), steps_per_epoch=1)
+    assert isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+    optimizer.learning_rate = 0.05
+    assert float(optimizer.learning_rate) == pytest.approx(0.05)
+
+
 def test_weight_decay_spares_biases_and_clipping_is_by_the_global_norm() -> None:
     train = Train(weight_decay=0.5, gradient_clipping=2.0)
     stage = _stage(optimizer=Optimizer(name="sgd"), learning_rate=0.1)

@@ -1,6 +1,8 @@
 import copy
+import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import FrozenInstanceError
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +175,7 @@ train:
         "c.yaml:4: data.image_size: has the wrong length; allowed: exactly 2 items; got: [150]",
         "c.yaml:5: data.classes: a class is named twice; got: [a, a]",
         "c.yaml:6: data.color: is not one of the choices; allowed: rgb, grayscale; got: rbg; did you mean rgb?",
-        "c.yaml:7: data.batch_size: must be a whole number; allowed: at least 1; got: ten",
+        "c.yaml:7: data.batch_size: must be a whole number; allowed: 1 to 65536; got: ten",
         "c.yaml:8: augment: must be a mapping; got: null",
         "c.yaml:12: model.blocks.0.filters: is out of range; allowed: at least 1; got: 0",
         "c.yaml:12: model.blocks.0.stride: must be a whole number; allowed: at least 1; got: 1.5",
@@ -240,7 +242,7 @@ def test_problems_of_the_model(model: Any, line: str) -> None:
         (
             "data",
             {"source": "x", "image_size": [150.0, 150]},
-            "config: data.image_size.0: must be a whole number; allowed: at least 1; got: 150.0",
+            "config: data.image_size.0: must be a whole number; allowed: 1 to 8192; got: 150.0",
         ),
         (
             "data",
@@ -259,9 +261,13 @@ def test_problems_of_the_model(model: Any, line: str) -> None:
         (
             "train",
             {"reduce_lr": {"patience": 1}, "schedule": "cosine"},
-            "config: train: reduce_lr and schedule exclude each other; keep one of them",
+            "config: train.schedule: reduce_lr and schedule exclude each other; keep one of them",
         ),
-        ("train", {"stages": [{"name": "a"}, {"name": "a"}]}, "config: train: two stages have the same name"),
+        (
+            "train",
+            {"stages": [{"name": "a"}, {"name": "a"}]},
+            "config: train.stages.1.name: an earlier stage has this name; got: a",
+        ),
         ("augment", {1: 2}, "config: augment: a key must be text; got: 1"),
     ],
 )
@@ -279,7 +285,7 @@ def test_a_mapping_that_contains_itself_ends() -> None:
 
 def test_names_with_odd_characters_stay_one_line(write: Write) -> None:
     lines = refused(write(CONVNET + '"a.b\\n\\u202e": 1\n' + "k" * 100 + ": 1\n"))
-    known = "allowed: seed, data, augment, model, train"
+    known = "allowed: format, seed, data, augment, model, train"
     assert lines == [
         f'c.yaml:18: "a.b\\n\\u202e": unknown key; {known}',
         f"c.yaml:19: {'k' * 59}…: unknown key; {known}",
@@ -527,7 +533,10 @@ stage_names = st.text(
 )
 fractions = st.floats(0, 1, exclude_max=True)
 positive = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
+nfc = partial(unicodedata.normalize, "NFC")
 counts = st.integers(1, 10**12)
+pixels = st.integers(1, 8192)
+class_names = names.filter(lambda name: name[0] != "." and not set(name) & set("/\\\0\n"))
 activations = st.sampled_from(["relu", "tanh", "linear", "leaky_relu"])
 
 
@@ -545,7 +554,7 @@ def rates() -> dict[str, Any]:
         sections(NAME=st.just("rmsprop"), rho=fractions, momentum=fractions, epsilon=positive),
     )
     return {
-        "epochs": counts,
+        "epochs": st.integers(10, 10**12),
         "optimizer": optimizers,
         "learning_rate": positive,
         "early_stopping": sections(PATIENCE=counts, min_delta=fractions),
@@ -569,8 +578,8 @@ configs = sections(
     seed=st.integers(0, 2**32 - 1),
     DATA=sections(
         SOURCE=names,
-        classes=st.one_of(st.none(), st.integers(2, 9), st.lists(names, min_size=2, max_size=4, unique=True)),
-        image_size=st.tuples(counts, counts),
+        classes=st.one_of(st.none(), st.integers(2, 9), st.lists(class_names, min_size=2, max_size=4, unique_by=nfc)),
+        image_size=st.tuples(pixels, pixels),
         color=st.sampled_from(["rgb", "grayscale"]),
     ),
     augment=sections(rotation=st.floats(0, 180), zoom=fractions, flip=st.sampled_from(["none", "both"])),
@@ -609,6 +618,7 @@ def test_the_written_form() -> None:
     assert (
         config_to_yaml(load_config(raw).config)
         == """\
+format: 1
 seed: 1337
 data:
   source: /data/x
@@ -654,3 +664,40 @@ train:
 def test_a_config_made_in_python_can_be_written(write: Write) -> None:
     config = Config.model_validate({"data": {"source": "x"}, "model": {"kind": "convnet", "blocks": [{"filters": 3}]}})
     assert load_config(write(config_to_yaml(config))).config == config
+
+
+@pytest.mark.parametrize(
+    ("train", "line"),
+    [
+        (
+            {"epochs": 3, "schedule": {"name": "cosine", "warmup_epochs": 3}},
+            "config: train.schedule: the warm-up must be shorter than the stage; "
+            "allowed: warmup_epochs below 3; got: 3",
+        ),
+        (
+            {"stages": [{"name": "a", "epochs": 1}], "schedule": {"name": "cosine", "warmup_epochs": 1}},
+            "config: train.stages.0.schedule: the warm-up must be shorter than the stage; "
+            "allowed: warmup_epochs below 1; got: 1",
+        ),
+        (
+            {"stages": [{"name": "a", "optimizer": "adamw"}]},
+            "config: train.stages.0.optimizer: adamw without train.weight_decay is adam; "
+            "set a weight_decay above 0 or take adam",
+        ),
+    ],
+)
+def test_rules_between_sections(train: dict[str, Any], line: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load_config(changed(train=train))
+    assert list(raised.value.problems) == [line]
+
+
+def test_an_override_that_every_stage_shadows_is_refused() -> None:
+    stages = [{"name": "a", "epochs": 1}, {"name": "b", "epochs": 2}]
+    with pytest.raises(ConfigError) as raised:
+        load_config(changed(train={"stages": stages}), overrides=["train.epochs=5"])
+    assert list(raised.value.problems) == [
+        "--set train.epochs=5: train.epochs: every stage sets this for itself, so it has no effect; "
+        "allowed: train.stages.0.epochs and so on"
+    ]
+    assert load_config(changed(train={"stages": stages[:1]}), overrides=["train.stages.0.epochs=5"])

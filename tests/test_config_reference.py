@@ -44,7 +44,7 @@ def test_the_module_prints_the_page() -> None:
     [
         "| `source` | text, not empty | required | Folder with",
         "| `zoom` | a number, 0 to below 1 | `0.0` | Height and width",
-        "| `image_size` | a list, exactly 2 items, each a whole number, at least 1 | `[180, 180]` | Height and",
+        "| `image_size` | a list, exactly 2 items, each a whole number, 1 to 8192 | `[180, 180]` | Height and",
         "| `color` | rgb or grayscale | `rgb` | Channels",
         "| `factor` | a number, above 0, below 1 | `0.5` | What the rate",
         "| `optimizer` | one of sgd, rmsprop, adam, adamw, nadam, adagrad, lion; or a mapping | `rmsprop` | Update",

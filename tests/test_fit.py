@@ -20,6 +20,7 @@ from cnntrain.errors import (
     ModelFileError,
     RunError,
     TrainingError,
+    UsageError,
     WriteError,
 )
 from cnntrain.runs.history import read_history
@@ -76,7 +77,7 @@ def test_a_run_directory_is_complete(run: Run, split_folder: Path) -> None:
     assert all(len(example.sha256) == 64 and Path(example.path).is_absolute() for example in examples)
     assert run.config.data.cache == "memory"
     assert run.config.data.source == split_folder.resolve().as_posix()
-    assert [stage.name for stage in run.config.train.stages] == ["train"]
+    assert run.config.train.stages == ()
     assert "epoch 2/2" in run.directory.log.read_text(encoding="utf-8")
 
 
@@ -102,6 +103,11 @@ def test_fitting_the_config_of_a_run_gives_the_same_run(
     first_model, second_model = (keras.models.load_model(each.directory.model) for each in (run, again))
     for first, second in zip(first_model.get_weights(), second_model.get_weights(), strict=True):
         np.testing.assert_array_equal(first, second)
+
+
+def test_a_key_of_a_runs_config_can_still_be_overridden(run: Run, tmp_path: Path) -> None:
+    again = cnntrain.fit(run.directory.config, run_dir=tmp_path / "again", overrides=["train.epochs=1"])
+    assert len(again.history) == 1
 
 
 def test_evaluation_agrees_with_the_history(run: Run) -> None:
@@ -131,6 +137,23 @@ def test_evaluation_on_other_data_aligns_classes_by_name(run: Run, split_folder:
     assert "there are no pictures of the class cat" in found.notes
     assert [row.support for row in found.metrics.classes] == [0, 6]
     assert own.metrics.classes[1].recall == found.metrics.classes[1].recall
+
+
+def test_an_evaluation_stays_in_its_own_folder(run: Run, split_folder: Path) -> None:
+    own = split_folder / "test"
+    wrong: list[dict[str, Any]] = [
+        {"data": own},  # its folder is called like a split
+        {"data": own, "name": "validation"},
+        {"data": own, "name": "../../escaped"},
+        {"data": own, "name": ""},
+        {"data": own, "split": "test", "name": "other"},
+        {"name": "other"},
+    ]
+    for arguments in wrong:
+        with pytest.raises(UsageError):
+            cnntrain.evaluate(run, **arguments)
+    assert not (run.path / "evaluation").exists()
+    assert cnntrain.evaluate(run, data=own, name="other").folder == run.path / "evaluation" / "other"
 
 
 def test_predictions_have_a_row_a_picture(run: Run) -> None:
@@ -242,6 +265,54 @@ def test_a_failed_run_says_why(split_folder: Path, tmp_path: Path) -> None:
     assert run.record.status == "failed"
     assert "not finite" in run.record.error
     assert not run.directory.model.exists()
+
+
+def test_a_full_disk_at_the_end_is_told_by_the_record(
+    split_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cnntrain.training import session
+
+    def full(path: Path, *_: Any) -> None:
+        raise WriteError(f"cannot write {path}: No space left on device")
+
+    monkeypatch.setattr(session, "save_model", full)
+    with pytest.raises(WriteError, match="No space left"):
+        cnntrain.fit(_raw(split_folder), run_dir=tmp_path / "run")
+    record = cnntrain.load_run(tmp_path / "run").record
+    assert record.status == "failed"
+    assert record.error == f"cannot write {tmp_path / 'run/model.keras'}: No space left on device"
+
+
+def test_a_picture_that_goes_while_it_is_trained_on(split_folder: Path, tmp_path: Path) -> None:
+    def remove(event: Event) -> None:
+        if isinstance(event, EpochDone):
+            next((split_folder / "train/dog").iterdir()).unlink()
+
+    raw = _raw(split_folder, epochs=5)
+    raw["data"]["cache"] = "none"
+    with pytest.raises(DataError, match="has gone since it was inspected"):
+        cnntrain.fit(raw, run_dir=tmp_path / "run", on_event=remove)
+    assert cnntrain.load_run(tmp_path / "run").record.status == "failed"
+
+
+def test_out_of_memory_is_one_line(split_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cnntrain.training import preparing
+
+    def hungry(*_: Any, **__: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(preparing, "build_network", hungry)
+    with pytest.raises(TrainingError, match="out of memory with batches of 8 pictures of 12x12 pixels"):
+        cnntrain.fit(_raw(split_folder), run_dir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_disk_cache_gives_the_same_run_and_leaves_nothing(split_folder: Path, tmp_path: Path, run: Run) -> None:
+    raw = _raw(split_folder)
+    raw["data"]["cache"] = "disk"
+    again = cnntrain.fit(raw, run_dir=tmp_path / "disk")
+    assert [row.loss for row in again.history] == [row.loss for row in run.history]
+    assert _files(again.path) == FILES
 
 
 def test_smoke_without_data_makes_its_own(tmp_path: Path) -> None:

@@ -10,9 +10,8 @@ from cnntrain.config.sections import EarlyStopping, ReduceLR
 from cnntrain.training.stopping import (
     Patience,
     is_improvement,
+    patience_of,
     reduced_rate,
-    reduction_patience,
-    stopping_patience,
 )
 
 
@@ -37,13 +36,13 @@ def test_improvement(value: float, best: float | None, monitor: str, min_delta: 
 def test_patience_counts_epochs_without_improvement_in_a_row() -> None:
     patience = Patience(patience=2, min_delta=0.0)
     losses = [1.0, 1.1, 0.9, 0.9, 1.0]
-    assert [patience.is_exhausted(loss, "val_loss") for loss in losses] == [False, False, False, False, True]
+    assert [patience.update(loss, "val_loss") for loss in losses] == [False, False, False, False, True]
     assert patience.best == 0.9
 
 
 def test_not_a_number_counts_as_no_improvement() -> None:
     patience = Patience(patience=2, min_delta=0.0)
-    assert [patience.is_exhausted(loss, "val_loss") for loss in (math.nan, math.nan)] == [False, True]
+    assert [patience.update(loss, "val_loss") for loss in (math.nan, math.nan)] == [False, True]
     assert patience.best is None
 
 
@@ -51,7 +50,7 @@ def test_not_a_number_counts_as_no_improvement() -> None:
 def test_patience_ends_exactly_when_the_last_values_bring_nothing(losses: list[float], patience: int) -> None:
     counter = Patience(patience=patience, min_delta=0.0)
     for seen, loss in enumerate(losses, start=1):
-        ended = counter.is_exhausted(loss, "val_loss")
+        ended = counter.update(loss, "val_loss")
         before, recent = losses[: max(seen - patience, 0)], losses[max(seen - patience, 0) : seen]
         assert ended == (bool(before) and min(before) <= min(recent) and _no_record(losses[:seen], patience))
         if ended:
@@ -64,10 +63,9 @@ def _no_record(losses: list[float], patience: int) -> bool:
 
 
 def test_counters_come_from_their_sections() -> None:
-    assert stopping_patience(None) is None
-    assert stopping_patience(EarlyStopping(patience=3, min_delta=0.1)) == Patience(3, 0.1)
-    assert reduction_patience(None) is None
-    assert reduction_patience(ReduceLR(patience=2)) == Patience(2, 0.0)
+    assert patience_of(None) is None
+    assert patience_of(EarlyStopping(patience=3, min_delta=0.1)) == Patience(3, 0.1)
+    assert patience_of(ReduceLR(patience=2)) == Patience(2, 0.0)
 
 
 def test_a_rate_is_reduced_down_to_its_least() -> None:

@@ -1,6 +1,7 @@
 """The loop over stages and epochs, on networks small enough to train in a moment."""
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ import pytest
 
 from cnntrain.config import Config, load_config
 from cnntrain.config.resolving import resolve
+from cnntrain.config.stages import plan_stages
 from cnntrain.data.data_set import DataSet, find_data_set
 from cnntrain.data.decoder import preprocessing_of
 from cnntrain.data.pipeline import open_pictures
 from cnntrain.errors import TrainingError
 from cnntrain.models.network import Network, build_network
+from cnntrain.runs.history import EpochRow
 from cnntrain.training.events import EpochDone, Event, Message, StageStarted, StepDone
 from cnntrain.training.loop import Progress, Trainer
 
@@ -148,19 +151,53 @@ def test_a_loss_that_is_not_finite_ends_the_run_at_once_and_says_where(split_fol
     assert trainer.progress.best is None
 
 
-def test_an_epoch_that_is_not_finite_is_never_best(split_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config, data_set = _config(split_folder, epochs=3)
+@pytest.mark.parametrize("monitor", ["val_loss", "val_accuracy", "loss"])
+def test_an_epoch_that_is_not_finite_is_never_best(
+    split_folder: Path, monkeypatch: pytest.MonkeyPatch, monitor: str
+) -> None:
+    config, data_set = _config(split_folder, epochs=3, monitor=monitor)
     trainer, _ = _trainer(config, data_set)
     run_epoch = Trainer._run_epoch
 
     def damaged(self: Trainer, *arguments: Any) -> Any:
         row = run_epoch(self, *arguments)
-        return type(row)(**{**_as_dict(row), "val_loss": math.nan}) if row.epoch == 1 else row
+        better = {"val_loss": math.nan, "val_accuracy": 1.0, "loss": 0.0}
+        return type(row)(**{**_as_dict(row), **better}) if row.epoch == 1 else row
 
     monkeypatch.setattr(Trainer, "_run_epoch", damaged)
     progress = trainer.run()
     assert progress.best is not None
     assert progress.best.epoch in (2, 3)
+
+
+def test_weights_that_are_not_finite_are_never_kept() -> None:
+    row = EpochRow("train", 1, 0.5, 0.5, 0.5, 0.5, 0.1, 1.0, 1.0)
+    progress = Progress()
+    assert not progress.keep(row, "val_loss", lambda: [np.array([1.0, math.nan])])
+    assert progress.best is None
+    assert progress.stage_weights is None
+    assert progress.keep(row, "val_loss", lambda: [np.array([1.0, 2.0])])
+
+
+def test_the_next_stage_gets_the_best_of_its_predecessor_and_the_run_the_best_of_all(split_folder: Path) -> None:
+    config, _ = _config(split_folder, stages=[{"name": "good"}, {"name": "worse"}])
+    progress = Progress()
+    kept = []
+    for number, (stage, losses) in enumerate(zip(plan_stages(config), [[0.4, 0.2, 0.3], [0.6, 0.5, 0.7]], strict=True)):
+        progress.begin_stage(number + 1, stage)
+        for loss in losses:
+            row = EpochRow(stage.name, len(progress.history) + 1, 1.0, 0.5, loss, 0.5, 0.1, 1.0, 1.0)
+            kept.append(progress.keep(row, "val_loss", partial(_named, loss)))
+    assert kept == [True, True, False, False, False, False]
+    assert progress.stage_weights == _named(0.5)
+    assert progress.best_weights == _named(0.2)
+    assert progress.best is not None
+    assert (progress.best.stage, progress.best.epoch) == ("good", 2)
+
+
+def _named(loss: float) -> list[Any]:
+    """Weights that one can tell apart."""
+    return [loss]
 
 
 def _as_dict(row: Any) -> dict[str, Any]:
@@ -254,6 +291,23 @@ def _end_to_end(self: Trainer, stage: Any) -> Any:
     from cnntrain.training.loop import _StageData
 
     return _StageData(self._network.logits(), self._train, self._validation, self._config.augment)
+
+
+def test_features_are_made_again_after_the_base_was_thawed(
+    split_folder: Path, tiny_backbone: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages = [
+        {"name": "head", "unfreeze": "none", "epochs": 1},
+        {"name": "tune", "unfreeze": "all", "epochs": 2},
+        {"name": "again", "unfreeze": "none", "epochs": 1, "learning_rate": 1e-12, "optimizer": "sgd"},
+    ]
+    config, data_set = _pretrained(split_folder, tiny_backbone, monkeypatch, stages=stages)
+    seen = _passes(monkeypatch)
+    trainer, _ = _trainer(config, data_set)
+    rows = trainer.run().history
+    assert seen == ["features of train", "features of validation"] * 2
+    best_of_tune = min(row.monitored("val_loss") for row in rows if row.stage == "tune")
+    assert rows[-1].monitored("val_loss") == pytest.approx(best_of_tune, rel=1e-4)
 
 
 def test_with_augmentation_the_whole_network_runs_and_the_base_stays_as_it_was(

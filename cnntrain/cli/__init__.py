@@ -13,7 +13,6 @@ from cnntrain.errors import CnntrainError
 
 COMMANDS = ("data", "split", "fit", "evaluate", "plot", "summary")
 _BUG = 1
-_INTERRUPTED = 130
 
 
 class _Commands(click.Group):
@@ -35,9 +34,14 @@ class _Commands(click.Group):
 def group(debug: bool) -> None:
     """Train, fine-tune and evaluate image classifiers, each described by one YAML file.
 
-    A first run: `cnntrain data digits data/digits_all`, `cnntrain split data/digits_all data/digits`,
-    `cnntrain fit configs/digits.yaml`, `cnntrain evaluate runs/digits`.
-    """
+    A first run:
+
+    \b
+      cnntrain data digits data/digits_raw
+      cnntrain split data/digits_raw data/digits --ratios 0.7,0.15,0.15
+      cnntrain fit configs/digits.yaml
+      cnntrain evaluate runs/digits
+    """  # noqa: D301 - click takes the backspace for "do not wrap"
     _ = debug
 
 
@@ -64,8 +68,8 @@ def main(arguments: list[str] | None = None) -> None:
     except click.ClickException as error:
         error.show()
         _leave(error.exit_code)
-    except click.Abort:
-        _leave(_INTERRUPTED)
+    except click.Abort as error:  # what click makes of a KeyboardInterrupt
+        _leave(_report(error.__context__ or KeyboardInterrupt(), debug="--debug" in given))
     except click.exceptions.Exit as error:
         _leave(error.exit_code)
     except BaseException as error:
@@ -82,7 +86,7 @@ def _report(error: BaseException, *, debug: bool) -> int:
         traceback.print_exception(error)
     if isinstance(error, CnntrainError):
         for line in str(error).splitlines():
-            click.echo(f"error: {line}", err=True)
+            click.echo(line if error.is_located else f"error: {line}", err=True)
         return error.exit_code
     if isinstance(error, KeyboardInterrupt):
         click.echo("error: interrupted", err=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 
-@click.command("data")
+@click.command("data", short_help="Write a well-known data set as folders of pictures.")
 @click.argument("name", metavar="NAME", type=click.Choice(["digits", "mnist", "fashion_mnist", "cifar10", "cifar100"]))
 @click.argument("dest", metavar="DEST", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a line of text.")

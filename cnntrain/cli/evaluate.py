@@ -7,14 +7,12 @@ from typing import Any, Literal
 import click
 
 
-@click.command("evaluate")
+@click.command("evaluate", short_help="Measure the model of a run.")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
     "--split",
     type=click.Choice(["train", "validation", "test"]),
-    default="test",
-    show_default=True,
-    help="Which of the run's own pictures.",
+    help="Which of the run's own pictures.  [default: test]",
 )
 @click.option(
     "--data", metavar="SOURCE", type=click.Path(path_type=Path), help="Other pictures: a folder with a folder a class."
@@ -26,7 +24,7 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
 def command(
     run: Path,
-    split: str,
+    split: str | None,
     data: Path | None,
     name: str | None,
     device: Literal["auto", "cpu", "gpu"],
@@ -39,7 +37,7 @@ def command(
     with shown_progress() as show:
         evaluation = api.evaluate(run, split=split, data=data, name=name, device=device, on_event=show)
     if as_json:
-        click.echo(json.dumps({"name": evaluation.name, **evaluation.metrics.to_json()}, ensure_ascii=False))
+        click.echo(json.dumps(evaluation.to_json(), ensure_ascii=False))
     else:
         _print(evaluation)
 

@@ -7,7 +7,7 @@ from typing import Literal
 import click
 
 
-@click.command("fit")
+@click.command("fit", short_help="Train the model of a configuration.")
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option(
     "--run-dir",

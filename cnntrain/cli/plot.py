@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 
-@click.command("plot")
+@click.command("plot", short_help="Draw the curves of one run or several.")
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--smooth",

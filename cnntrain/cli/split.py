@@ -19,7 +19,7 @@ def _numbers(_context: click.Context, _option: click.Parameter, value: str | Non
         raise click.BadParameter(f"expected three numbers with commas between, as 0.8,0.1,0.1; got: {value}") from error
 
 
-@click.command("split")
+@click.command("split", short_help="Split pictures into training, validation and test.")
 @click.argument("source", metavar="SOURCE", type=click.Path(path_type=Path))
 @click.argument("dest", metavar="DEST", type=click.Path(path_type=Path))
 @click.option("--train", type=int, metavar="N", help="Training pictures of each class.")

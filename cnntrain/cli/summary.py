@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 
-@click.command("summary")
+@click.command("summary", short_help="Show the layers of a configuration's network.")
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option(
     "--set",

@@ -1,7 +1,7 @@
 """Configurations: typed, frozen sections, read from strict YAML with a line for every mistake."""
 
 from cnntrain.config.dumping import config_to_yaml
-from cnntrain.config.loading import LoadedConfig, check, load_config
+from cnntrain.config.loading import LoadedConfig, Source, load_config
 from cnntrain.config.problems import Key, Problem, nearest, shown
 from cnntrain.config.schema import json_schema
 from cnntrain.config.sections import (
@@ -39,9 +39,9 @@ __all__ = [
     "ReduceLR",
     "Schedule",
     "Section",
+    "Source",
     "Stage",
     "Train",
-    "check",
     "config_to_yaml",
     "json_schema",
     "load_config",

@@ -11,10 +11,11 @@ from cnntrain.config.mappings import plain_values
 from cnntrain.config.origins import Origins
 from cnntrain.config.overrides import apply_overrides
 from cnntrain.config.problems import Problem, escape, nearest
-from cnntrain.config.sections import Config, Convnet
+from cnntrain.config.rules import check, check_overrides
+from cnntrain.config.sections import Config
 from cnntrain.config.validation import problems_of
 from cnntrain.config.yaml_reader import MAX_BYTES, YamlTextError, read_yaml
-from cnntrain.errors import ConfigError
+from cnntrain.errors import CnntrainError, ConfigError, DataError, ModelFileError
 
 Source = Config | str | Path | Mapping[str, Any]
 
@@ -35,6 +36,24 @@ class LoadedConfig:
     def name(self) -> str:
         """The path of its file as it was given; `config` where it came from Python."""
         return self.origins.name
+
+    def raise_for(self, problems: Sequence[Problem]) -> None:
+        """Raises what other rooms found, all of it at once, or nothing.
+
+        Raises:
+            DataError: Nothing but the pictures at `data.source` is wrong.
+            ModelFileError: Nothing but the file at `model.weights` is wrong.
+            ConfigError: Anything else is.
+        """
+        if not problems:
+            return
+        error: CnntrainError = self.locate(problems)
+        keys = {problem.key for problem in problems}
+        for key, kind in ((("data", "source"), DataError), (("model", "weights"), ModelFileError)):
+            if keys == {key}:
+                error = kind(str(error))
+                error.is_located = True
+        raise error
 
     def locate(self, problems: Iterable[Problem]) -> ConfigError:
         """Problems that other rooms found, as one error with a line for each: `FILE:LINE: KEY: …`.
@@ -57,6 +76,7 @@ def load_config(source: Source, *, overrides: Sequence[str] = ()) -> LoadedConfi
     values, origins = _read(source)
     values, lines = apply_overrides(values, origins, overrides)
     config, problems = _checked(values)
+    problems += check_overrides(config, origins.overridden) if config is not None else []
     if config is None or problems or lines:
         raise ConfigError([*origins.error(problems).problems, *lines])
     return LoadedConfig(config, origins)
@@ -68,18 +88,6 @@ def _checked(values: Any) -> tuple[Config | None, list[Problem]]:
     except ValidationError as error:
         return None, problems_of(error)
     return config, check(config)
-
-
-def check(config: Config) -> list[Problem]:
-    """What no section can see alone: the stages of a convnet have no base that could be frozen."""
-    if not isinstance(config.model, Convnet):
-        return []
-    what = "a convnet has no frozen base"
-    return [
-        Problem(("train", "stages", index, "unfreeze"), what, allowed="all", got=stage.unfreeze)
-        for index, stage in enumerate(config.train.stages)
-        if stage.unfreeze not in (None, "all")
-    ]
 
 
 def _read(source: Source) -> tuple[dict[str, Any], Origins]:

@@ -27,6 +27,11 @@ class Origins:
             del self.places[other]
         self.places[key] = override
 
+    @property
+    def overridden(self) -> list[Key]:
+        """The keys that come from overrides."""
+        return [key for key, place in self.places.items() if isinstance(place, str)]
+
     def error(self, problems: Iterable[Problem]) -> ConfigError:
         """All problems as one error, in the order of the file, those of the command line last; equal ones once."""
         ordered = sorted(problems, key=lambda problem: self._order(problem.key))

@@ -1,12 +1,14 @@
 """From what the user wrote to what is done: every choice that was left open, made and written down."""
 
 from pathlib import Path
+from typing import TypeVar
 
-from cnntrain.config.sections import Config, Pretrained, Stage
+from cnntrain.config.sections import Config, Pretrained, Stage, Train
 from cnntrain.config.stages import plan_stages
 
 SMOKE_BATCH = 4
 SMOKE_STEPS = 2
+Holder = TypeVar("Holder", Train, Stage)
 _WITHOUT_VALIDATION = {"val_loss": "loss", "val_accuracy": "accuracy"}
 
 
@@ -31,7 +33,7 @@ def resolve(
     changes = {"source": source.absolute().as_posix(), "classes": classes, "cache": cache}
     model = config.model
     if isinstance(model, Pretrained) and model.weights not in ("imagenet", "none"):
-        model = model.model_copy(update={"weights": Path(model.weights).absolute().as_posix()})
+        model = model.model_copy(update={"weights": Path(model.weights).expanduser().absolute().as_posix()})
     train = {"monitor": monitor or config.train.monitor, "stages": _complete_stages(config)}
     return config.model_copy(
         update={
@@ -43,19 +45,29 @@ def resolve(
 
 
 def _complete_stages(config: Config) -> tuple[Stage, ...]:
-    return tuple(Stage.model_construct(**vars(plan)) for plan in plan_stages(config))
+    """The stages that were listed, with all that they inherit."""
+    return tuple(Stage.model_construct(**vars(plan)) for plan in plan_stages(config)) if config.train.stages else ()
+
+
+def without_weights(config: Config) -> Config:
+    """The same network with random weights."""
+    if not isinstance(config.model, Pretrained):
+        return config
+    return config.model_copy(update={"model": config.model.model_copy(update={"weights": "none"})})
 
 
 def smoke_config(config: Config) -> Config:
-    """A trial of a configuration: one epoch a stage, batches of four at most, random weights."""
-    model = config.model
-    if isinstance(model, Pretrained):
-        model = model.model_copy(update={"weights": "none"})
-    stages = tuple(stage.model_copy(update={"epochs": 1}) for stage in config.train.stages)
+    """A trial of a configuration: one epoch a stage without warm-up, batches of four at most, random weights."""
+    config = without_weights(config)
+    stages = tuple(_one_epoch(stage) for stage in config.train.stages)
     return config.model_copy(
         update={
             "data": config.data.model_copy(update={"batch_size": min(config.data.batch_size, SMOKE_BATCH)}),
-            "model": model,
-            "train": config.train.model_copy(update={"epochs": 1, "stages": stages}),
+            "train": _one_epoch(config.train).model_copy(update={"stages": stages}),
         }
     )
+
+
+def _one_epoch(holder: Holder) -> Holder:
+    schedule = holder.schedule and holder.schedule.model_copy(update={"warmup_epochs": 0})
+    return holder.model_copy(update={"epochs": 1, "schedule": schedule})

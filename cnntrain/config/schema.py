@@ -87,7 +87,8 @@ def known_keys(node: Node) -> list[str]:
 
 def choices(node: Node) -> list[str]:
     """The words that a value is chosen from; empty where it is not a choice."""
-    return [word for one in alternatives(node) for word in one.get("enum", [one["const"]] if "const" in one else [])]
+    found = [one.get("enum", [one["const"]] if "const" in one else []) for one in alternatives(node)]
+    return [str(word) for words in found for word in words]
 
 
 def kinds(node: Node) -> tuple[str, list[str]]:

@@ -61,13 +61,16 @@ def _classes(value: Any) -> Any:
         raise ValueError("must be a list of class names or a count (put names that look like numbers in quotes)")
     if len(value) < 2:
         raise ValueError("a classifier needs at least two classes")
+    if any(name[0] == "." or set(name) & set("/\\\0\n") for name in value):
+        raise ValueError("classes are named like folders: no dot in front, no slashes, no line breaks")
     names = tuple(unicodedata.normalize("NFC", name) for name in value)  # the form in which folders are compared
     if len(set(names)) < len(names):
         raise ValueError("a class is named twice")
     return names
 
 
-Pair = Annotated[tuple[Count, Count], Field(strict=False)]
+Pixels = Annotated[int, Field(ge=1, le=8192)]
+Pair = Annotated[tuple[Pixels, Pixels], Field(strict=False)]
 Classes = Annotated[
     tuple[str, ...] | int | None,
     PlainValidator(_classes),
@@ -94,7 +97,7 @@ class Data(Section):
     """Height and width in pixels that every picture is resized to."""
     color: Literal["rgb", "grayscale"] = "rgb"
     """Channels of the pictures; a pretrained backbone gets grayscale repeated to three channels."""
-    batch_size: Count = 32
+    batch_size: Annotated[int, Field(ge=1, le=65536)] = 32
     """Pictures a training step; the last batch of an epoch holds what is left."""
     cache: Literal["auto", "memory", "disk", "none"] = "auto"
     """Where decoded pictures are kept between epochs; `auto`: in memory if they fit a quarter of it, else on disk."""
@@ -319,7 +322,8 @@ class Train(Section):
     class_weights: Literal["none", "balanced"] = "none"
     """`balanced` weighs each training picture by pictures / (classes × pictures of its class)."""
     label_smoothing: Fraction = 0.0
-    """Fraction of each training target that is spread evenly over all classes."""
+    """Fraction of each target that is spread evenly over all classes, in `loss` and `val_loss` alike; `evaluate`
+    measures without it."""
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
     """Decoupled weight decay a step, times the learning rate; biases and normalization are left out."""
     gradient_clipping: Positive | None = None
@@ -329,23 +333,12 @@ class Train(Section):
     stages: Annotated[tuple[Stage, ...], Field(strict=False)] = ()
     """Parts of the training, one after another, each from the best weights of the one before; absent: one stage."""
 
-    @model_validator(mode="after")
-    def _stages_fit(self) -> Self:
-        names = [stage.name for stage in self.stages]
-        if len(set(names)) < len(names):
-            raise ValueError("two stages have the same name")
-        holders: tuple[Train | Stage, ...] = (self, *self.stages)
-        for rates in holders:
-            if rates.reduce_lr is not None and rates.schedule is not None:
-                raise ValueError("reduce_lr and schedule exclude each other; keep one of them")
-            if rates.optimizer is not None and rates.optimizer.name == "adamw" and not self.weight_decay:
-                raise ValueError("adamw without weight_decay is adam; set weight_decay above 0 or take adam")
-        return self
-
 
 class Config(Section):
     """A whole configuration."""
 
+    format: Literal[1] = 1
+    """Version of this form of configuration."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1337
     """Seed of everything that is random: initial weights, order, augmentation, dropout."""
     data: Data

@@ -38,7 +38,7 @@ def find_data_set(data: Data) -> tuple[DataSet | None, list[Problem]]:
         The data set, or nothing and what is wrong with it.
     """
     try:
-        examples = find_split_examples(Path(data.source))
+        examples = find_split_examples(Path(data.source).expanduser())
     except DataError as error:
         return None, [Problem(key=SOURCE, what=str(error))]
     found = class_names(in_split(examples, "train"))

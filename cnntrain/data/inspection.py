@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -53,14 +53,23 @@ def _reason(error: Exception) -> str:
     return text.split("}} ")[-1].split(" [Op:")[0][:120]
 
 
-def inspect_all(examples: Sequence[Example]) -> tuple[Example, ...]:
+def inspect_all(
+    examples: Sequence[Example], *, on_picture: Callable[[int], None] = lambda _: None
+) -> tuple[Example, ...]:
     """Inspects every picture, on all cores, and gives the examples back with their checksums.
+
+    Args:
+        examples: What is inspected.
+        on_picture: Told the number of pictures that are done.
 
     Raises:
         DataError: Some cannot be read or decoded; the message names them.
     """
     with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
-        found = list(pool.map(inspect, (Path(example.path) for example in examples)))
+        found = []
+        for seen in pool.map(inspect, (Path(example.path) for example in examples)):
+            found.append(seen)
+            on_picture(len(found))
     bad = [(example, seen.problem) for example, seen in zip(examples, found, strict=True) if seen.problem]
     if bad:
         names = ", ".join(f"{example.path} ({problem})" for example, problem in bad[:_NAMED])

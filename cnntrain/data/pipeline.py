@@ -41,6 +41,11 @@ class Pictures:
         return len(self.paths)
 
 
+def steps_of(count: int, batch_size: int) -> int:
+    """Number of batches that `count` pictures make, the last perhaps smaller."""
+    return -(-count // batch_size)
+
+
 def open_pictures(
     examples: Sequence[Example],
     classes: Sequence[str],
@@ -79,7 +84,7 @@ def open_pictures(
     else:
         decoded = np.empty(shape, np.uint8)
     start = 0
-    for batch in _decoding(pictures, np.arange(len(pictures)), 64).as_numpy_iterator():
+    for batch in image_batches(pictures, 64).as_numpy_iterator():
         decoded[start : start + len(batch)] = batch
         start += len(batch)
     return Pictures(pictures.paths, pictures.labels, preprocessing, decoded)
@@ -115,6 +120,17 @@ def _per_batch(values: npt.NDArray[Any], order: npt.NDArray[np.int64], batch_siz
     return tf.data.Dataset.from_tensor_slices(values[order]).batch(batch_size)
 
 
+def _finished(batches: Any) -> Any:
+    """Batches that are made while the network works.
+
+    TensorFlow's autotuning is off: at the end of an epoch its thread can keep the iterator until the sleep it is in is
+    over (TensorFlow 2.21: 1, 5, 10 or 20 seconds an epoch, seen on epochs of the same length).
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return batches.prefetch(_PREFETCH).with_options(options)
+
+
 def _targets(labels: npt.NDArray[np.int64], class_count: int) -> npt.NDArray[Any]:
     """What the loss takes: float32 (N, 1) for two classes, else int64 (N,)."""
     return labels.astype(np.float32)[:, np.newaxis] if class_count == 2 else labels
@@ -134,6 +150,7 @@ def training_batches(
     epoch: int,
     augment: Augment,
     class_weights: npt.NDArray[np.float32] | None = None,
+    first_step: int = 0,
 ) -> Any:
     """The batches of one training epoch, each picture exactly once.
 
@@ -145,13 +162,14 @@ def training_batches(
         epoch: Counted through all stages.
         augment: Random changes.
         class_weights: float32 (classes,), the weight of each picture of a class.
+        first_step: Batches of the epoch that are left out at its beginning.
 
     Returns:
         A data set of (inputs, targets) or (inputs, targets, weights): inputs are images (n, height, width, channels)
         from 0 to 255, uint8 or, when augmented, float32, or stored feature maps; targets are float32 (n, 1) for two
         classes, else int64 (n,).
     """
-    order = epoch_order(len(pictures), seed=seed, epoch=epoch)
+    order = epoch_order(len(pictures), seed=seed, epoch=epoch)[first_step * batch_size :]
     inputs = _inputs(pictures, order, batch_size)
     if augment.is_active:
         size = pictures.preprocessing.shape[:2]
@@ -162,16 +180,16 @@ def training_batches(
     parts = [inputs, _per_batch(_targets(pictures.labels, class_count), order, batch_size)]
     if class_weights is not None:
         parts.append(_per_batch(class_weights[pictures.labels], order, batch_size))
-    return tf.data.Dataset.zip(*parts).prefetch(_PREFETCH)
+    return _finished(tf.data.Dataset.zip(*parts))
 
 
 def evaluation_batches(pictures: Pictures, *, class_count: int, batch_size: int) -> Any:
     """Batches of (images, targets) in the order of the pictures, unchanged; shapes as in `training_batches`."""
     order = np.arange(len(pictures))
     targets = _per_batch(_targets(pictures.labels, class_count), order, batch_size)
-    return tf.data.Dataset.zip(_inputs(pictures, order, batch_size), targets).prefetch(_PREFETCH)
+    return _finished(tf.data.Dataset.zip(_inputs(pictures, order, batch_size), targets))
 
 
 def image_batches(pictures: Pictures, batch_size: int) -> Any:
     """Batches of uint8 images alone, in the order of the pictures."""
-    return _inputs(pictures, np.arange(len(pictures)), batch_size).prefetch(_PREFETCH)
+    return _finished(_inputs(pictures, np.arange(len(pictures)), batch_size))

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from cnntrain.data.pipeline import Pictures, image_batches
+from cnntrain.data.pipeline import Pictures, image_batches, steps_of
 from cnntrain.errors import ModelFileError
 from cnntrain.evaluation.answers import Answers
 from cnntrain.models.network import class_probabilities
@@ -30,7 +30,7 @@ def answer(
     Raises:
         ModelFileError: The model's answers are not finite.
     """
-    steps = -(-len(pictures) // BATCH)
+    steps = steps_of(len(pictures), BATCH)
     outputs = []
     for step, batch in enumerate(image_batches(pictures, BATCH), start=1):
         outputs.append(model.predict_on_batch(batch))

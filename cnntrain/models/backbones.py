@@ -57,7 +57,7 @@ def build_backbone(pictures: Any, name: str, weights: str) -> tuple[Any, tuple[s
         else:
             base = builder(include_top=False, weights=None, input_tensor=inputs)
     if weights not in ("imagenet", "none"):
-        load_weights(base, Path(weights), name)
+        load_weights(base, Path(weights).expanduser(), name)
     for layer in base.layers:
         _turn_off_dropout(layer)
     return base.output, tuple(layer.name for layer in base.layers if layer.name not in before)

@@ -1,5 +1,7 @@
 """What only the networks know about a configuration: layer names and how small a picture may be."""
 
+from pathlib import Path
+
 import keras
 
 from cnntrain.config import Config, Convnet, Pretrained, Problem, nearest
@@ -13,7 +15,7 @@ def check(config: Config) -> list[Problem]:
     """All problems of the model section, and of the stages where they name layers. No weights are read."""
     if isinstance(config.model, Convnet):
         return _check_sizes(config, config.model)
-    return _check_backbone(config, config.model)
+    return [*_check_backbone(config, config.model), *_check_weights(config.model)]
 
 
 def _check_sizes(config: Config, model: Convnet) -> list[Problem]:
@@ -30,6 +32,14 @@ def _check_sizes(config: Config, model: Convnet) -> list[Problem]:
                 )
             ]
     return []
+
+
+def _check_weights(model: Pretrained) -> list[Problem]:
+    """A weights file must be there; what is in it is seen when it is loaded."""
+    if model.weights in ("imagenet", "none") or Path(model.weights).expanduser().is_file():
+        return []
+    what, allowed = "there is no such file", "imagenet, none or the path of a weights file"
+    return [Problem(key=("model", "weights"), what=what, allowed=allowed, got=model.weights)]
 
 
 def _check_backbone(config: Config, model: Pretrained) -> list[Problem]:

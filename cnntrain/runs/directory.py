@@ -4,7 +4,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from cnntrain.errors import RunError, WriteError
+from cnntrain.errors import RunError, UsageError, WriteError
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,13 @@ class RunDirectory:
         return self.path / "generated"
 
     def evaluation(self, name: str) -> Path:
-        """The folder of one evaluation: a split's name, or that of other data."""
+        """The folder of one evaluation: a split's name, or that of other data.
+
+        Raises:
+            UsageError: The name is not that of one folder.
+        """
+        if name != Path(name).name or name in ("", ".", ".."):
+            raise UsageError(f"the name of an evaluation is one folder name; got: {name}; choose another --name")
         return self.path / "evaluation" / name
 
 
@@ -82,8 +88,11 @@ def check_vacant(path: Path, *, overwrite: bool) -> None:
     Raises:
         WriteError: Something stands there that is not to be replaced.
     """
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-        return
+    try:
+        if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+            return
+    except OSError as error:
+        raise _unwritable(path, error) from error
     if not overwrite:
         raise WriteError(f"{path} exists already; choose another --run-dir, or replace it with --overwrite")
     if not RunDirectory(path).record.is_file():
@@ -102,8 +111,12 @@ def create(path: Path, *, overwrite: bool) -> RunDirectory:
             shutil.rmtree(path)
         path.mkdir(parents=True)
     except OSError as error:
-        raise WriteError(f"cannot make the run directory {path}: {error.strerror}; choose another --run-dir") from error
+        raise _unwritable(path, error) from error
     return RunDirectory(path)
+
+
+def _unwritable(path: Path, error: OSError) -> WriteError:
+    return WriteError(f"cannot make the run directory {path}: {error.strerror or error}; choose another --run-dir")
 
 
 def open_directory(path: Path) -> RunDirectory:
@@ -113,7 +126,11 @@ def open_directory(path: Path) -> RunDirectory:
         RunError: There is no run.
     """
     directory = RunDirectory(path)
-    if not directory.record.is_file():
+    try:
+        is_run = directory.record.is_file()
         what = "has no run.json" if path.is_dir() else "is not a folder" if path.exists() else "does not exist"
+    except OSError as error:
+        is_run, what = False, f"cannot be read ({error.strerror or error})"
+    if not is_run:
         raise RunError(f"{path} {what}, so it is not a run; give a folder that cnntrain fit made")
     return directory

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -35,6 +36,11 @@ class EpochRow:
     learning_rate: float
     seconds: float
     images_per_second: float
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether the losses that were measured are finite."""
+        return math.isfinite(self.loss) and (self.val_loss is None or math.isfinite(self.val_loss))
 
     def monitored(self, monitor: str) -> float:
         """The value of `loss`, `accuracy`, `val_loss` or `val_accuracy`; not a number where it is absent."""

@@ -52,12 +52,12 @@ class Run:
     @cached_property
     def classes(self) -> tuple[str, ...]:
         """Class names in the order of the model's outputs."""
-        return tuple(self._json(self.directory.classes)["classes"])
+        return tuple(self._json(self.directory.classes, "classes")["classes"])
 
     @cached_property
     def preprocessing(self) -> dict[str, Any]:
         """Decoding and resizing, as `preprocessing.json` says it."""
-        return self._json(self.directory.preprocessing)
+        return self._json(self.directory.preprocessing, "height", "width", "channels")
 
     def to_json(self) -> dict[str, Any]:
         """Where the run is and how it went, for scripts."""
@@ -65,13 +65,14 @@ class Run:
         best = asdict(record.best) if record.best else None
         return {"run_dir": str(self.path), "status": record.status, "epochs": len(self.history), "best": best}
 
-    def _json(self, path: Path) -> dict[str, Any]:
+    def _json(self, path: Path, *keys: str) -> dict[str, Any]:
+        """A JSON file of the run, which has at least these keys."""
         try:
             value = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise RunError(f"cannot read {path} ({error}); the run is damaged, fit it again") from error
-        if not isinstance(value, dict) or value.get("format") != 1:
-            raise RunError(f"{path} is not of format 1; the run was made by another version, fit it again")
+        if not isinstance(value, dict) or value.get("format") != 1 or not set(keys) <= set(value):
+            raise RunError(f"{path} is not of format 1; it is damaged or of another version, fit the run again")
         return value
 
 

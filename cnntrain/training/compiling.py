@@ -73,7 +73,8 @@ def build_optimizer(train: Train, stage: StagePlan, *, steps_per_epoch: int) -> 
     )
     if train.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=_WITHOUT_DECAY)
-    return optimizer
+    # Small gradients would become zero in float16 (Micikevicius et al., Mixed Precision Training, 2018).
+    return keras.optimizers.LossScaleOptimizer(optimizer) if train.mixed_precision else optimizer
 
 
 def _schedule(schedule: Schedule, rate: float, *, epochs: int, steps_per_epoch: int) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from cnntrain.data.pipeline import Pictures, image_batches
+from cnntrain.data.pipeline import Pictures, image_batches, steps_of
 from cnntrain.training.events import OnEvent, StepDone
 
 
@@ -27,7 +27,7 @@ def extract(extractor: keras.Model, pictures: Pictures, *, batch_size: int, task
         return pictures
     shape = tuple(int(side) for side in extractor.output.shape[1:])
     features = np.empty((len(pictures), *shape), np.float32)
-    steps = -(-len(pictures) // batch_size)
+    steps = steps_of(len(pictures), batch_size)
     start = 0
     for step, batch in enumerate(image_batches(pictures, batch_size), start=1):
         found: Any = extractor.predict_on_batch(batch)

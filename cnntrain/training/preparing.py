@@ -5,21 +5,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import keras
+import tensorflow as tf
 
-from cnntrain.config import Config, LoadedConfig, Problem
+from cnntrain.config import Config, LoadedConfig, Pretrained, Problem
 from cnntrain.config.resolving import SMOKE_STEPS, resolve, smoke_config
+from cnntrain.config.stages import plan_stages
 from cnntrain.data.cache import choose_cache, machine_memory
 from cnntrain.data.data_set import DataSet, find_data_set, names_without_data, smoke_examples
 from cnntrain.data.decoder import preprocessing_of
 from cnntrain.data.generated import write_generated
 from cnntrain.data.inspection import inspect_all
 from cnntrain.data.sources import find_split_examples
-from cnntrain.errors import DataError
 from cnntrain.models.checks import check
 from cnntrain.models.network import Network, build_network
 from cnntrain.runs.directory import RunDirectory
 from cnntrain.runtime import Device
-from cnntrain.training.session import Job
+from cnntrain.training.events import OnEvent, StepDone
+from cnntrain.training.loop import shows_pictures_once
+from cnntrain.training.session import Job, out_of_memory
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Prepared:
     smoke: bool
 
 
-def prepare_fit(loaded: LoadedConfig, *, smoke: bool) -> Prepared:
+def prepare_fit(loaded: LoadedConfig, *, smoke: bool, on_event: OnEvent) -> Prepared:
     """Checks a configuration with its data, builds its network and looks at every picture. Nothing is written.
 
     Keras's global random state is seeded with the configuration's seed.
@@ -49,49 +52,40 @@ def prepare_fit(loaded: LoadedConfig, *, smoke: bool) -> Prepared:
     Args:
         loaded: What the user wrote.
         smoke: Whether it is only a trial: a few pictures, or none when the source is not there.
+        on_event: Told how far the look at the pictures is.
 
     Raises:
         ConfigError: The configuration has problems; all of them are named.
         DataError: Only the data is wrong, or a picture cannot be decoded.
         ModelFileError: The pretrained weights cannot be used.
+        TrainingError: The memory does not suffice for the network.
     """
     config = smoke_config(loaded.config) if smoke else loaded.config
     problems = check(config)
-    data_set = None
-    if smoke and not Path(config.data.source).exists():
-        raise_problems(loaded, problems, [])
-        classes = names_without_data(config.data.classes)
-    else:
-        data_set = require_data_set(loaded, problems)
-        if smoke:
-            data_set = smoke_examples(data_set, batch_size=config.data.batch_size, steps=SMOKE_STEPS)
-        classes = data_set.classes
+    data_set, data_problems = None, list[Problem]()
+    if not smoke or Path(config.data.source).expanduser().exists():
+        data_set, data_problems = find_data_set(config.data)
+    loaded.raise_for([*problems, *data_problems])
+    if smoke and data_set is not None:
+        data_set = smoke_examples(data_set, batch_size=config.data.batch_size, steps=SMOKE_STEPS)
+    classes = names_without_data(config.data.classes) if data_set is None else data_set.classes
+    network = _build(config, len(classes))
+    return Prepared(config, classes, network, data_set and _inspect(data_set, on_event), smoke)
+
+
+def _build(config: Config, class_count: int) -> Network:
     keras.utils.set_random_seed(config.seed)
-    network = build_network(config, len(classes), mixed_precision=config.train.mixed_precision)
-    inspected = data_set and DataSet(inspect_all(data_set.examples), classes)
-    return Prepared(config, classes, network, inspected, smoke)
+    try:
+        return build_network(config, class_count, mixed_precision=config.train.mixed_precision)
+    except (MemoryError, OverflowError, tf.errors.ResourceExhaustedError) as error:
+        raise out_of_memory(config) from error
 
 
-def require_data_set(loaded: LoadedConfig, problems: list[Problem]) -> DataSet:
-    """The data set of a configuration; its problems are told together with those found so far.
-
-    Raises:
-        ConfigError: There are problems.
-        DataError: Only the data is wrong.
-    """
-    data_set, data_problems = find_data_set(loaded.config.data)
-    raise_problems(loaded, problems, data_problems)
-    if data_set is None:
-        raise DataError(f"{loaded.config.data.source} holds no data set; run `cnntrain split` first")
-    return data_set
-
-
-def raise_problems(loaded: LoadedConfig, problems: list[Problem], data_problems: list[Problem]) -> None:
-    """Raises what there is: a ConfigError, or a DataError when only the data is wrong."""
-    if not problems and not data_problems:
-        return
-    error = loaded.locate([*problems, *data_problems])
-    raise error if problems else DataError(str(error))
+def _inspect(data_set: DataSet, on_event: OnEvent) -> DataSet:
+    """Decodes every picture once; gives the data set with their checksums."""
+    count = len(data_set.examples)
+    seen = inspect_all(data_set.examples, on_picture=lambda done: on_event(StepDone("pictures looked at", done, count)))
+    return DataSet(seen, data_set.classes)
 
 
 def make_job(prepared: Prepared, directory: RunDirectory, device: Device) -> Job:
@@ -100,7 +94,8 @@ def make_job(prepared: Prepared, directory: RunDirectory, device: Device) -> Job
     Raises:
         WriteError: The pictures cannot be written.
     """
-    data_set, source = prepared.data_set, Path(prepared.config.data.source)
+    data_set, source = prepared.data_set, Path(prepared.config.data.source).expanduser()
+    notes = _notes(prepared)
     if data_set is None:
         source = directory.generated_pictures
         data_set = _generate(prepared, source)
@@ -111,7 +106,20 @@ def make_job(prepared: Prepared, directory: RunDirectory, device: Device) -> Job
         cache=_cache(prepared.config, data_set, directory),
         has_validation=bool(data_set.split("validation")),
     )
-    return Job(config, data_set, prepared.network, device, prepared.smoke)
+    return Job(config, data_set, prepared.network, device, prepared.smoke, notes)
+
+
+def _notes(prepared: Prepared) -> tuple[str, ...]:
+    """What the user should know before it starts."""
+    config, notes = prepared.config, []
+    if prepared.data_set is None:
+        notes.append(f"{config.data.source} is not there: training on generated pictures")
+    elif not prepared.data_set.split("validation"):
+        notes.append("there are no validation pictures: training itself is monitored")
+    is_random = isinstance(config.model, Pretrained) and config.model.weights == "none" and not prepared.smoke
+    if is_random and any(stage.unfreeze != "all" for stage in plan_stages(config)):
+        notes.append("model.weights is none: the frozen layers of the backbone are random")
+    return tuple(notes)
 
 
 def _generate(prepared: Prepared, folder: Path) -> DataSet:
@@ -134,6 +142,8 @@ def _cache(config: Config, data_set: DataSet, directory: RunDirectory) -> str:
     """Where decoded pictures are kept, chosen by room when the configuration leaves it open."""
     if config.data.cache != "auto":
         return config.data.cache
+    if shows_pictures_once(config):
+        return "none"
     return choose_cache(
         len(data_set.split("train")) + len(data_set.split("validation")),
         preprocessing_of(config.data),

@@ -1,7 +1,7 @@
 """One training from its first file to its last: what is written into the run directory, and when."""
 
-import tempfile
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -9,15 +9,14 @@ from typing import Any
 import tensorflow as tf
 
 from cnntrain.config import Config, config_to_yaml
-from cnntrain.config.sections import Pretrained
 from cnntrain.data.data_set import DataSet
 from cnntrain.data.decoder import preprocessing_of
 from cnntrain.data.examples import SPLITS, write_examples
 from cnntrain.data.inspection import fingerprint
 from cnntrain.data.pipeline import open_pictures
-from cnntrain.errors import CnntrainError, InterruptedRunError, TrainingError
-from cnntrain.files import write_json, write_text
-from cnntrain.models.network import Network, build_network
+from cnntrain.errors import CnntrainError, DataError, InterruptedRunError, TrainingError, WriteError
+from cnntrain.files import temporary_folder, write_json, write_text
+from cnntrain.models.network import Network
 from cnntrain.runs.directory import RunDirectory
 from cnntrain.runs.history import write_history
 from cnntrain.runs.log import append_line, now
@@ -41,6 +40,7 @@ class Job:
         network: Built from the configuration, with its initial weights.
         device: What it runs on.
         smoke: Whether it is only a trial.
+        notes: What the user is told before it starts.
     """
 
     config: Config
@@ -48,6 +48,7 @@ class Job:
     network: Network
     device: Device
     smoke: bool
+    notes: tuple[str, ...] = ()
 
 
 class Session:
@@ -74,35 +75,31 @@ class Session:
 
         Raises:
             TrainingError: The loss is not finite, or the memory is used up.
+            DataError: A picture has gone since it was inspected.
             InterruptedRunError: Ctrl-C or SIGTERM; the best model so far is saved.
             WriteError: A file cannot be written.
         """
-        self._write_beginning()
         try:
+            self._write_beginning()
             self._train()
+            self._finish()
         except KeyboardInterrupt as error:
-            number = getattr(error, "signal_number", 2)
-            self._finish("interrupted", "interrupted by a signal")
+            self._give_up("interrupted", "interrupted by a signal")
             kept = (
                 f"the best model so far is in {self._directory.model}" if self._progress.best else "no epoch was over"
             )
-            raise InterruptedRunError(f"interrupted; {kept}", number) from error
-        except tf.errors.ResourceExhaustedError as error:
-            failure = TrainingError(self._out_of_memory())
-            self._finish("failed", str(failure))
+            raise InterruptedRunError(f"interrupted; {kept}", getattr(error, "signal_number", 2)) from error
+        except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+            failure = out_of_memory(self._job.config)
+            self._give_up("failed", str(failure))
             raise failure from error
+        except tf.errors.NotFoundError as error:
+            gone = DataError(f"a picture has gone since it was inspected: {' '.join(error.message.split())[:200]}")
+            self._give_up("failed", str(gone))
+            raise gone from error
         except BaseException as error:
-            self._finish("failed", str(error) if isinstance(error, CnntrainError) else repr(error))
+            self._give_up("failed", str(error) if isinstance(error, CnntrainError) else repr(error))
             raise
-        self._finish("finished", "")
-
-    def _out_of_memory(self) -> str:
-        data = self._job.config.data
-        height, width = data.image_size
-        return (
-            f"out of memory with batches of {data.batch_size} pictures of {height}x{width} pixels; "
-            "lower data.batch_size or data.image_size"
-        )
 
     def _write_beginning(self) -> None:
         """Everything that is known before the first step."""
@@ -112,12 +109,12 @@ class Session:
         write_examples(directory.examples, job.data_set.examples)
         write_classes(directory.classes, job.data_set.classes)
         write_json(directory.preprocessing, preprocessing_of(job.config.data).to_json())
+        for note in job.notes:
+            self._on_event(Message(note))
 
     def _train(self) -> None:
-        with tempfile.TemporaryDirectory(
-            prefix=".decoded-", dir=self._directory.path, ignore_cleanup_errors=True
-        ) as folder:
-            trainer = self._trainer(Path(folder))
+        with temporary_folder(self._directory.path) as folder:
+            trainer = self._trainer(folder)
             self._progress = trainer.progress
             try:
                 trainer.run()
@@ -138,8 +135,6 @@ class Session:
             for split in ("train", "validation")
         }
         seconds = time.perf_counter() - start
-        if not len(opened["validation"]):
-            self._on_event(Message(f"no validation pictures: {job.config.train.monitor} is monitored"))
         trainer = Trainer(
             job.config,
             job.network,
@@ -171,16 +166,26 @@ class Session:
         """Writes the network as it is now; in float32 when it was trained in float16."""
         model = self._job.network.model
         if self._job.config.train.mixed_precision:
-            model = _in_float32(self._job.config, len(self._job.data_set.classes), model)
+            model = _in_float32(model)
         save_model(self._directory.model, model, self._job.data_set.classes)
 
-    def _finish(self, status: Status, error: str) -> None:
-        """Saves the best model, which the network holds by now, and says how it went."""
-        if self._progress.best is not None:
-            self._save()
+    def _finish(self) -> None:
+        """Saves the best model, which the network holds by now, and the record of a finished run."""
+        self._save()
+        self._close("finished", "")
+
+    def _give_up(self, status: Status, error: str) -> None:
+        """Saves what can be saved; the record says how it went even if the model cannot be written."""
+        with suppress(WriteError):
+            if self._progress.best is not None:
+                self._save()
+        with suppress(WriteError):
+            self._close(status, error)
+
+    def _close(self, status: Status, error: str) -> None:
         self._progress.timings["total"] = round(time.perf_counter() - self._clock, 3)
-        append_line(self._directory.log, f"{status}{': ' if error else ''}{error}")
         write_record(self._directory.record, self._record(status, error))
+        append_line(self._directory.log, f"{status}{': ' if error else ''}{error}")
 
     def _record(self, status: Status, error: str) -> RunRecord:
         job = self._job
@@ -200,6 +205,16 @@ class Session:
         )
 
 
+def out_of_memory(config: Config) -> TrainingError:
+    """What to say when the memory is used up."""
+    data = config.data
+    height, width = data.image_size
+    return TrainingError(
+        f"out of memory with batches of {data.batch_size} pictures of {height}x{width} pixels; "
+        "lower data.batch_size or data.image_size, or take a smaller network"
+    )
+
+
 def _cache(config: Config) -> Any:
     """The cache that a resolved configuration names."""
     if config.data.cache == "auto":
@@ -207,11 +222,17 @@ def _cache(config: Config) -> Any:
     return config.data.cache
 
 
-def _in_float32(config: Config, class_count: int, trained: Any) -> Any:
+def _in_float32(trained: Any) -> Any:
     """A float32 copy of a network that was trained in float16; its weights were float32 all along."""
-    model = config.model
-    if isinstance(model, Pretrained):
-        config = config.model_copy(update={"model": model.model_copy(update={"weights": "none"})})
-    twin = build_network(config, class_count).model
+    twin = type(trained).from_config(_with_float32(trained.get_config()))
     twin.set_weights(trained.get_weights())
     return twin
+
+
+def _with_float32(config: Any) -> Any:
+    """A model's configuration with every float16 policy replaced."""
+    if isinstance(config, dict):
+        return {name: _with_float32(value) for name, value in config.items()}
+    if isinstance(config, list | tuple):
+        return type(config)(_with_float32(value) for value in config)
+    return "float32" if config == "mixed_float16" else config

@@ -35,7 +35,7 @@ class Patience:
     best: float | None = None
     waited: int = 0
 
-    def is_exhausted(self, value: float, monitor: str) -> bool:
+    def update(self, value: float, monitor: str) -> bool:
         """Takes the value of one more epoch; says whether there were `patience` without improvement in a row."""
         if is_improvement(value, self.best, monitor, self.min_delta):
             self.best, self.waited = value, 0
@@ -44,13 +44,8 @@ class Patience:
         return self.waited >= self.patience
 
 
-def stopping_patience(section: EarlyStopping | None) -> Patience | None:
-    """The counter of a stage's early stopping, where it has one."""
-    return None if section is None else Patience(section.patience, section.min_delta)
-
-
-def reduction_patience(section: ReduceLR | None) -> Patience | None:
-    """The counter of a stage's rate reduction, where it has one."""
+def patience_of(section: EarlyStopping | ReduceLR | None) -> Patience | None:
+    """The counter that a stage's early stopping or rate reduction starts with, where it has one."""
     return None if section is None else Patience(section.patience, section.min_delta)
 
 

@@ -1,0 +1,80 @@
+"""Rules of a configuration that no section can check alone."""
+
+from collections.abc import Iterable
+
+from cnntrain.config.problems import Key, Problem
+from cnntrain.config.sections import Config, Convnet, Stage, Train
+from cnntrain.config.stages import plan_stages
+
+
+def check(config: Config) -> list[Problem]:
+    """All problems between the sections of a configuration whose values are each right."""
+    holders: list[tuple[Key, Train | Stage]] = [(("train",), config.train)]
+    holders += [(("train", "stages", index), stage) for index, stage in enumerate(config.train.stages)]
+    return [
+        *(problem for key, holder in holders for problem in _check_rates(key, holder, config.train)),
+        *_check_names(config),
+        *_check_warmup(config),
+        *_check_unfreeze(config),
+    ]
+
+
+def _check_rates(key: Key, holder: Train | Stage, train: Train) -> list[Problem]:
+    """Settings that exclude each other or need each other."""
+    problems = []
+    if holder.reduce_lr is not None and holder.schedule is not None:
+        what = "reduce_lr and schedule exclude each other; keep one of them"
+        problems.append(Problem((*key, "schedule"), what))
+    if holder.optimizer is not None and holder.optimizer.name == "adamw" and not train.weight_decay:
+        what = "adamw without train.weight_decay is adam; set a weight_decay above 0 or take adam"
+        problems.append(Problem((*key, "optimizer"), what))
+    return problems
+
+
+def _check_names(config: Config) -> list[Problem]:
+    names = [stage.name for stage in config.train.stages]
+    return [
+        Problem(("train", "stages", index, "name"), "an earlier stage has this name", got=name)
+        for index, name in enumerate(names)
+        if name in names[:index]
+    ]
+
+
+def _check_warmup(config: Config) -> list[Problem]:
+    """A warm-up must end before its stage does."""
+    return [
+        Problem(
+            ("train", "stages", index, "schedule") if config.train.stages else ("train", "schedule"),
+            "the warm-up must be shorter than the stage",
+            allowed=f"warmup_epochs below {plan.epochs}",
+            got=str(plan.schedule.warmup_epochs),
+        )
+        for index, plan in enumerate(plan_stages(config))
+        if plan.schedule is not None and plan.schedule.warmup_epochs >= plan.epochs
+    ]
+
+
+def _check_unfreeze(config: Config) -> list[Problem]:
+    if not isinstance(config.model, Convnet):
+        return []
+    what = "a convnet has no frozen base"
+    return [
+        Problem(("train", "stages", index, "unfreeze"), what, allowed="all", got=stage.unfreeze)
+        for index, stage in enumerate(config.train.stages)
+        if stage.unfreeze not in (None, "all")
+    ]
+
+
+def check_overrides(config: Config, overridden: Iterable[Key]) -> list[Problem]:
+    """An override of a key of `train` that every stage sets for itself would change nothing."""
+    stages = config.train.stages
+    names = {key[1] for key in overridden if len(key) >= 2 and key[0] == "train"} & set(Stage.model_fields)
+    return [
+        Problem(
+            ("train", name),
+            "every stage sets this for itself, so it has no effect",
+            allowed=f"train.stages.0.{name} and so on",
+        )
+        for name in sorted(str(name) for name in names)
+        if stages and all(getattr(stage, name) is not None for stage in stages)
+    ]
