@@ -495,4 +495,8 @@ def test_every_wrong_layer_is_told_with_the_nearest_name_even_if_the_pictures_ar
 
 def test_checks_need_no_weights(tmp_path: Path) -> None:
     assert check(pretrained("vgg16", 32, weights="imagenet", color="grayscale", stages=["block5_conv1"])) == []
-    assert check(pretrained("vgg16", 32, weights=str(tmp_path / "none.weights.h5"))) == []
+    path = tmp_path / "empty.weights.h5"
+    [missing] = check(pretrained("vgg16", 32, weights=str(path)))
+    assert (missing.key, missing.got) == (("model", "weights"), str(path))
+    path.touch()
+    assert check(pretrained("vgg16", 32, weights=str(path))) == []

@@ -100,7 +100,7 @@ def _download(builder: Callable[..., Any], name: str, inputs: Any) -> Any:
         if isinstance(error, ValueError) and "hash" not in str(error):
             raise
         found = re.search(r"\S+\.h5", str(error))
-        file = found.group() if found else f"with {name}'s weights without its top"
+        file = found.group() if found else f"{name}'s weights without top"
         folder = Path(os.environ.get("KERAS_HOME", "~/.keras"))
         raise ModelFileError(
             f"weights: imagenet needs the file {file}, which could not be downloaded; get it with a machine that has a "
