@@ -39,6 +39,7 @@ docs: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.training_step
+	$(BIN)/python -m benchmarks.feature_pass
 	$(BIN)/python -m benchmarks.memory
 
 clean:

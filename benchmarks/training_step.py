@@ -58,8 +58,8 @@ def _bare_seconds(count: int, size: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=600, help="training pictures; a multiple of 20")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--images", type=int, default=1000, help="training pictures; a multiple of 20")
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--size", type=int, default=150)
     given = parser.parse_args()
     prepare("auto")

@@ -92,7 +92,7 @@ def fit(
     config: Source,
     *,
     run_dir: str | Path | None = None,
-    overrides: Sequence[str] = (),
+    overrides: str | Sequence[str] = (),
     smoke: bool = False,
     device: DeviceChoice = "auto",
     overwrite: bool = False,
@@ -123,7 +123,7 @@ def fit(
         WriteError: `run_dir` exists or cannot be written.
     """
     listener = on_event or _ignore
-    loaded = load_config(config, overrides=overrides)
+    loaded = load_config(config, overrides=[overrides] if isinstance(overrides, str) else overrides)
     path = Path(run_dir) if run_dir is not None else Path("runs") / Path(loaded.name).stem
     check_vacant(path, overwrite=overwrite)
     found = prepare(device)

@@ -113,8 +113,8 @@ def test_files_that_cannot_be_read(write: Write, tmp_path: Path) -> None:
     folder = tmp_path / "folder.yaml"
     folder.mkdir()
     assert refused("folder.yaml") == ["folder.yaml: is a folder; give the path of a YAML file"]
-    assert refused("cc.yaml") == ["cc.yaml: there is no such file; did you mean c.yaml?"]
-    assert refused("far/away.yaml") == ["far/away.yaml: there is no such file"]
+    assert refused("cc.yaml") == ["cc.yaml: there is no such file; give the path of a YAML file; did you mean c.yaml?"]
+    assert refused("far/away.yaml") == ["far/away.yaml: there is no such file; give the path of a YAML file"]
     assert refused("nul\0.yaml") == ["nul\\x00.yaml: no file can have this name; give the path of a YAML file"]
 
 

@@ -117,7 +117,9 @@ def _content(path: Path, name: str) -> bytes:
             return stream.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
         near = nearest(path.name, [sibling.name for sibling in path.parent.glob("*.y*ml")])
-        raise _unreadable(name, "there is no such file", str(path.with_name(near)) if near else "") from error
+        raise _unreadable(
+            name, "there is no such file; give the path of a YAML file", str(path.with_name(near)) if near else ""
+        ) from error
     except OSError as error:
         reason = error.strerror or str(error)
         raise _unreadable(name, f"cannot be read: {reason}; give the path of a YAML file") from error

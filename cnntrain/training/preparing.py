@@ -15,6 +15,7 @@ from cnntrain.data.data_set import DataSet, find_data_set, names_without_data, s
 from cnntrain.data.decoder import preprocessing_of
 from cnntrain.data.generated import write_generated
 from cnntrain.data.inspection import inspect_all
+from cnntrain.data.pipeline import steps_of
 from cnntrain.data.sources import find_split_examples
 from cnntrain.models.checks import check
 from cnntrain.models.network import Network, build_network
@@ -125,7 +126,7 @@ def _notes(prepared: Prepared) -> tuple[str, ...]:
 def _generate(prepared: Prepared, folder: Path) -> DataSet:
     """A data set of generated pictures, as small as a smoke run needs it."""
     data, classes = prepared.config.data, prepared.classes
-    a_batch = -(-data.batch_size // len(classes))
+    a_batch = steps_of(data.batch_size, len(classes))  # enough of each class for a batch of all
     write_generated(
         folder,
         classes=classes,
