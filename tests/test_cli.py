@@ -184,23 +184,33 @@ def test_a_bug_is_one_line_unless_debugged(
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_a_run_in_order(config: Path, tmp_path: Path, number: int, code: int) -> None:
     run = tmp_path / "run"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "cnntrain", "fit", str(config), "--run-dir", str(run), "--set", "train.epochs=100000"],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
+    # A test that runs in the background inherits an ignored SIGINT, as every child of it would.
+    code_of_child = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from cnntrain.cli import main; main(sys.argv[1:])"
     )
-    deadline = time.monotonic() + 60
-    while not (run / "history.csv").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    arguments = ["fit", str(config), "--run-dir", str(run), "--set", "train.epochs=100000"]
+    with subprocess.Popen(
+        [sys.executable, "-c", code_of_child, *arguments], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            _wait_for(run / "history.csv")
+            process.send_signal(number)
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == code
     assert out == ""
     assert err.splitlines()[-1] == f"error: interrupted; the best model so far is in {run / 'model.keras'}"
     assert json.loads((run / "run.json").read_text(encoding="utf-8"))["status"] == "interrupted"
     assert (run / "model.keras").exists()
+
+
+def _wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 120
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path} never came"
+        time.sleep(0.1)
 
 
 def test_progress_bars_on_a_terminal_only(config: Path, tmp_path: Path) -> None:
