@@ -213,6 +213,8 @@ def evaluate(
         examples = examples_of_split(run, split or "test")
     else:
         examples, notes = examples_of_data(Path(data), run.classes)
+    if run.record.smoke:
+        notes = ("this was a smoke run: its model has learnt next to nothing", *notes)
     for note in notes:
         listener(Message(note))
     pictures = open_pictures(inspect_all(examples), run.classes, preprocessing_from_json(run.preprocessing))
@@ -228,12 +230,10 @@ def _evaluation_name(split: str | None, data: str | Path | None, name: str | Non
     """What an evaluation is called: the split, or the name of the other data, which must not be that of a split."""
     if data is None:
         if name is not None:
-            raise UsageError(
-                f"a name is for other pictures, those of a split have its name; got: {name}; give data too"
-            )
+            raise UsageError(f"--name is for other pictures, a split has its own; got: {name}; give --data too")
         return split or "test"
     if split is not None:
-        raise UsageError(f"either a split of the run's own or other data is measured; got: {split} and {data}")
+        raise UsageError(f"--split and --data exclude each other; got: {split} and {data}; give one of them")
     name = name if name is not None else Path(data).resolve().name
     if name in SPLITS:
         raise UsageError(f"{name} is the name of the run's own pictures; choose another with --name")
@@ -283,6 +283,8 @@ def plot(
     opened = [run if isinstance(run, Run) else load_run(run) for run in runs]
     default = opened[0].directory.curves if len(opened) == 1 else Path("curves.png")
     path = Path(output) if output is not None else default
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"curves are written as PNG; got: {path}; give a name that ends in .png")
     write_bytes(path, to_png(draw_curves([_curves(run) for run in opened], smoothing=smoothing)))
     return path
 

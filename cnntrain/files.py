@@ -1,5 +1,6 @@
 """Files that are written whole or not at all, folders likewise, and checksums."""
 
+import errno
 import hashlib
 import json
 import os
@@ -21,8 +22,8 @@ def _reported(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise WriteError(f"cannot write {path}: {reason}; free some room or choose another place") from error
+        advice = "free some room or choose another place" if error.errno == errno.ENOSPC else "choose another place"
+        raise WriteError(f"cannot write {path}: {error.strerror or error}; {advice}") from error
 
 
 def _sync_folder(folder: Path) -> None:

@@ -154,6 +154,24 @@ def test_each_kind_of_error_has_its_exit_code_and_one_line(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+def test_an_output_that_cannot_be_written_is_told(config: Path) -> None:
+    command = [sys.executable, "-m", "cnntrain", "summary", str(config), "--set", "data.classes=2"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (6, "error: cannot write the output: No space left on device\n")
+
+
+def test_a_reader_that_goes_away_is_no_error_of_ours(config: Path) -> None:
+    command = [sys.executable, "-m", "cnntrain", "summary", str(config)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 141
+
+
 def test_a_mistyped_option_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     code, printed = _fails(["fit", "x.yaml", "--smok"], capsys)
     assert code == 2

@@ -324,7 +324,9 @@ def test_smoke_without_data_makes_its_own(tmp_path: Path) -> None:
     assert len(run.history) == 1
     assert len(run.classes) == 3
     assert {name for name in _files(run.path) if not name.startswith("generated/")} == FILES
-    assert cnntrain.evaluate(run).metrics.images == 4
+    found = cnntrain.evaluate(run)
+    assert found.metrics.images == 4
+    assert found.notes == ("this was a smoke run: its model has learnt next to nothing",)
 
 
 def test_smoke_with_data_takes_a_little_of_each_class(split_folder: Path, tmp_path: Path) -> None:
@@ -363,6 +365,15 @@ def test_curves_of_several_runs_go_where_they_are_asked_to(run: Run, tmp_path: P
     path = cnntrain.plot([run, run.path], output=tmp_path / "both.png", smoothing=0.0)
     with Image.open(path) as picture:
         assert min(picture.size) > 300
+
+
+def test_curves_are_png_and_say_so(run: Run, tmp_path: Path) -> None:
+    for wrong in ({"output": tmp_path / "a.jpg"}, {"smoothing": 1.0}):
+        with pytest.raises(UsageError):
+            cnntrain.plot(run, **wrong)  # type: ignore[arg-type]
+    with pytest.raises(UsageError):
+        cnntrain.plot([])
+    assert list(tmp_path.glob("a*")) == []
 
 
 def test_summary_needs_no_data_when_the_classes_are_given(tmp_path: Path) -> None:

@@ -73,14 +73,14 @@ def decoded(figure: Figure, dpi: int = 50) -> Image.Image:
 
 
 def test_smoothing_by_hand() -> None:
-    # 10; 0.8·10 + 0.2·5 = 9; 0.8·9 + 0.2·0 = 7.2
-    assert smooth([10, 5, 0], 0.8) == pytest.approx((10, 9, 7.2))
+    # 2; 0.8·2 + 0.2·5 = 2.6; 0.8·2.6 + 0.2·0 = 2.08, divided by 1 - 0.8, 1 - 0.8² and 1 - 0.8³
+    assert smooth([10, 5, 0], 0.8) == pytest.approx((10, 2.6 / 0.36, 2.08 / 0.488))
 
 
 def test_what_is_not_finite_passes_and_poisons_nothing() -> None:
-    # The average waits at 8 while there is nothing to add: 0.5·8 + 0.5·4 = 6.
+    # The average waits while there is nothing to add: (0.25·8 + 0.5·4) / 0.75.
     found = smooth([math.nan, 8, math.nan, math.inf, 4], 0.5)
-    assert found == pytest.approx((math.nan, 8, math.nan, math.inf, 6), nan_ok=True)
+    assert found == pytest.approx((math.nan, 8, math.nan, math.inf, 16 / 3), nan_ok=True)
 
 
 def test_smoothing_nothing() -> None:
@@ -108,8 +108,8 @@ def test_curves_of_one_run_show_measured_and_smoothed_values() -> None:
     accuracy, loss = figure.axes
     assert (accuracy.get_ylabel(), loss.get_ylabel()) == ("accuracy", "loss")
     assert (accuracy.get_xlabel(), loss.get_xlabel()) == ("epoch", "epoch")
-    # Loss 1, 1/2, 1/3, 1/4: 1, 3/4, 13/24, 19/48.
-    assert ys(line(loss, "training")) == pytest.approx([1, 3 / 4, 13 / 24, 19 / 48])
+    # Loss 1, 1/2, 1/3, 1/4: sums 1/2, 1/2, 5/12, 1/3 over shares 1/2, 3/4, 7/8, 15/16.
+    assert ys(line(loss, "training")) == pytest.approx([1, 2 / 3, 10 / 21, 16 / 45])
     assert ys(line(loss, "training, measured")) == pytest.approx(run.loss)
     assert ys(line(loss, "validation, measured")) == pytest.approx(run.val_loss)
     assert ys(line(accuracy, "training, measured")) == pytest.approx(run.accuracy)

@@ -4,15 +4,17 @@ import os
 import signal
 import sys
 import traceback
+from contextlib import suppress
 from importlib import import_module
 from types import FrameType
 
 import click
 
-from cnntrain.errors import CnntrainError
+from cnntrain.errors import CnntrainError, WriteError
 
 COMMANDS = ("data", "split", "fit", "evaluate", "plot", "summary")
 _BUG = 1
+_READER_GONE = 141
 
 
 class _Commands(click.Group):
@@ -65,6 +67,7 @@ def main(arguments: list[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, _on_sigterm)
     try:
         group.main(given, prog_name="cnntrain", standalone_mode=False)
+        sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         _leave(error.exit_code)
@@ -79,11 +82,16 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _report(error: BaseException, *, debug: bool) -> int:
     """Says what went wrong on stderr; gives the exit code."""
-    if isinstance(error, BrokenPipeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _BUG
+    if isinstance(error, SystemExit) and error.__context__ is not None:  # click's way to end at a closed pipe
+        error = error.__context__
+    if isinstance(error, BrokenPipeError):  # whoever read our output has gone
+        _silence_stdout()
+        return _READER_GONE
     if debug:
         traceback.print_exception(error)
+    if isinstance(error, OSError):
+        _silence_stdout()
+        error = WriteError(f"cannot write {error.filename or 'the output'}: {error.strerror or error}")
     if isinstance(error, CnntrainError):
         for line in str(error).splitlines():
             click.echo(line if error.is_located else f"error: {line}", err=True)
@@ -98,7 +106,12 @@ def _report(error: BaseException, *, debug: bool) -> int:
     return _BUG
 
 
+def _silence_stdout() -> None:
+    """Lets what is still in the buffer go nowhere when Python flushes it at the end."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _leave(code: int) -> None:
-    sys.stdout.flush()
     sys.stderr.flush()
     sys.exit(code)

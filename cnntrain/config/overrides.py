@@ -58,6 +58,8 @@ def _split(override: str) -> tuple[list[str], str]:
     parts = name.strip().split(".")
     if not equals or not all(parts) or len(parts) > MAX_DEPTH:
         raise _OverrideError(Problem((), "an override is written KEY=VALUE, for instance train.epochs=5"))
+    if not text.strip():
+        raise _OverrideError(Problem((), "the value is missing; null takes a key out"))
     return parts, text
 
 

@@ -56,7 +56,7 @@ def _heading(section: Node, path: str) -> str:
 def _row(name: str, node: Node, section: Node) -> str:
     required = name in section.get("required", ())
     meaning = node.get("description") or schema.resolved(node)["description"]
-    cells = (f"`{name}`", schema.describe(node), "required" if required else _default(node), meaning)
+    cells = (f"`{name}`", schema.describe(node), "required" if required else _default(node), " ".join(meaning.split()))
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 

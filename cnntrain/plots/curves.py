@@ -81,10 +81,10 @@ _Pens = Mapping[Part, _Pen]
 
 
 def smooth(values: Sequence[float], weight: float) -> tuple[float, ...]:
-    """Exponential moving average: s₀ = x₀, then sₜ = weight · sₜ₋₁ + (1 - weight) · xₜ.
+    """Exponential moving average mₜ = weight · mₜ₋₁ + (1 - weight) · xₜ from m₀ = 0, divided by 1 - weightᵗ.
 
-    As plotted in F. Chollet, "Deep Learning with Python" (2017), section 5.3. A value that is not finite stays what
-    it is and is left out of the average.
+    The division makes up for the start at zero (Kingma and Ba, Adam, 2015, section 3), so that the first values do not
+    weigh more than the later ones. A value that is not finite stays what it is and is left out of the average.
 
     Args:
         values: The x, in their order.
@@ -99,11 +99,11 @@ def smooth(values: Sequence[float], weight: float) -> tuple[float, ...]:
     if not 0 <= weight < 1:
         raise ValueError(f"the smoothing weight must be at least 0 and below 1; received {weight}")
     smoothed: list[float] = []
-    average: float | None = None
+    average, share = 0.0, 0.0  # the average, and the share of it that is values rather than the zero at its start
     for value in values:
         if math.isfinite(value):
-            average = value if average is None else weight * average + (1 - weight) * value
-        smoothed.append(average if average is not None and math.isfinite(value) else value)
+            average, share = weight * average + (1 - weight) * value, weight * share + (1 - weight)
+        smoothed.append(average / share if math.isfinite(value) else value)
     return tuple(smoothed)
 
 

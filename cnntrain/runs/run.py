@@ -88,5 +88,6 @@ def open_run(path: Path) -> Run:
 
 
 def write_classes(path: Path, classes: tuple[str, ...]) -> None:
-    """Writes `classes.json`. Raises WriteError."""
-    write_json(path, {"format": 1, "classes": list(classes)})
+    """Writes `classes.json`: the names, and what the model's outputs are. Raises WriteError."""
+    outputs = f"one number, the probability of {classes[1]}" if len(classes) == 2 else "a probability for each class"
+    write_json(path, {"format": 1, "classes": list(classes), "outputs": outputs})

@@ -260,7 +260,7 @@ class Trainer:
             accuracy=float(logs["accuracy"][0]),
             val_loss=_first(logs.get("val_loss")),
             val_accuracy=_first(logs.get("val_accuracy")),
-            learning_rate=float(data.model.optimizer.learning_rate),
+            learning_rate=float(f"{float(data.model.optimizer.learning_rate):.7g}"),  # the digits that float32 has
             seconds=round(end - start, 3),
             images_per_second=round(len(data.train) / ((watch.trained_at or end) - start), 2),
         )
