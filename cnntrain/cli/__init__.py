@@ -82,9 +82,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _report(error: BaseException, *, debug: bool) -> int:
     """Says what went wrong on stderr; gives the exit code."""
-    if isinstance(error, SystemExit) and error.__context__ is not None:  # click's way to end at a closed pipe
-        error = error.__context__
-    if isinstance(error, BrokenPipeError):  # whoever read our output has gone
+    if isinstance(error, BrokenPipeError | SystemExit):  # whoever read our output has gone; click exits then
         _silence_stdout()
         return _READER_GONE
     if debug:
@@ -99,8 +97,6 @@ def _report(error: BaseException, *, debug: bool) -> int:
     if isinstance(error, KeyboardInterrupt):
         click.echo("error: interrupted", err=True)
         return 128 + getattr(error, "signal_number", signal.SIGINT)
-    if isinstance(error, SystemExit):
-        return int(error.code or 0)
     what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
     click.echo(f"error: a bug in cnntrain: {what}; run it with `cnntrain --debug` and report what it shows", err=True)
     return _BUG
