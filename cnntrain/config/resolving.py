@@ -29,12 +29,13 @@ def resolve(
         cache: Where decoded pictures are kept: `memory`, `disk` or `none`.
         has_validation: Without a validation split the training's own loss or accuracy is monitored.
     """
-    monitor = config.train.monitor if has_validation else _WITHOUT_VALIDATION.get(config.train.monitor)
+    asked = config.train.monitor
+    monitor = asked if has_validation else _WITHOUT_VALIDATION.get(asked, asked)
     changes = {"source": source.absolute().as_posix(), "classes": classes, "cache": cache}
     model = config.model
     if isinstance(model, Pretrained) and model.weights not in ("imagenet", "none"):
         model = model.model_copy(update={"weights": Path(model.weights).expanduser().absolute().as_posix()})
-    train = {"monitor": monitor or config.train.monitor, "stages": _complete_stages(config)}
+    train = {"monitor": monitor, "stages": _complete_stages(config)}
     return config.model_copy(
         update={
             "data": config.data.model_copy(update=changes),

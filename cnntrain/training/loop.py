@@ -126,13 +126,10 @@ class Trainer:
         self._on_event = on_event
         self._on_epoch = on_epoch
         self._features: tuple[Pictures, Pictures | None] | None = None
-        self._class_weights = _class_weights(train.labels, class_count) if self._is_balanced else None
+        is_balanced = config.train.class_weights == "balanced"
+        self._class_weights = _class_weights(train.labels, class_count) if is_balanced else None
         self._stages = plan_stages(config)
         self.progress = Progress()
-
-    @property
-    def _is_balanced(self) -> bool:
-        return self._config.train.class_weights == "balanced"
 
     @property
     def _total_epochs(self) -> int:
