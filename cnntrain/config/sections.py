@@ -90,13 +90,28 @@ class Data(Section):
     """Which pictures, and how they reach the network."""
 
     source: Annotated[str, Field(min_length=1)]
-    """Folder with `train/`, `validation/` and `test/`, and in each a folder a class. `cnntrain split` makes one."""
+    """A data set that is split: a folder with `train/`, `validation/` and `test/` and in each a folder a class, as
+    `cnntrain split` makes it; a CSV or TSV with the columns path, label and split; or a .zip or .tar of either."""
+    fold: Annotated[int, Field(ge=0)] | None = None
+    """Cross-validation fold of the manifest that is held out as the validation part; the others are trained on."""
     classes: Classes = None
     """Class names in the order of the model's outputs, or how many there must be; absent: the sorted folder names."""
     image_size: Pair = (180, 180)
     """Height and width in pixels that every picture is resized to."""
     color: Literal["rgb", "grayscale"] = "rgb"
     """Channels of the pictures; a pretrained backbone gets grayscale repeated to three channels."""
+    alpha: Literal["white", "black", "drop"] = "white"
+    """What shows through where a picture is transparent; `drop` takes the colours hidden below as they are."""
+    resize: Literal["stretch", "crop", "pad"] = "stretch"
+    """`stretch` changes the aspect ratio, `crop` keeps it and cuts off evenly what is too long, `pad` keeps it and adds
+    black edges."""
+    interpolation: Literal["bilinear", "bicubic", "lanczos3", "area", "nearest"] = "bilinear"
+    """How pixels are computed when resizing; bilinear, bicubic and lanczos3 are antialiased when shrinking."""
+    max_pixels: Annotated[int, Field(ge=1, le=178_956_970)] = 50_000_000
+    """Largest height times width of a file's picture; larger ones are bad pictures and are not decoded."""
+    bad_images: Literal["error", "skip"] = "error"
+    """Pictures that cannot be read or are damaged: an `error` that names all of them, or they are left out (`skip`) and
+    listed in `run.json`."""
     batch_size: Annotated[int, Field(ge=1, le=65536)] = 32
     """Pictures a training step; the last batch of an epoch holds what is left."""
     cache: Literal["auto", "memory", "disk", "none"] = "auto"

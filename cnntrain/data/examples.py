@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -23,6 +23,7 @@ class Example:
         group: What must stay on one side of a split, or empty.
         fold: Number of the cross-validation fold, or empty.
         sha256: Checksum of the file's bytes, or empty.
+        orientation: How the stored picture is turned to stand upright, 1 to 8 as EXIF counts; 1 is as it is.
     """
 
     path: str
@@ -31,9 +32,10 @@ class Example:
     group: str = ""
     fold: str = ""
     sha256: str = ""
+    orientation: int = 1
 
 
-COLUMNS = tuple(field.name for field in fields(Example))
+COLUMNS = tuple(field.name for field in fields(Example))[:-1]  # of a manifest; a run's table has the orientation too
 
 
 def class_names(examples: Iterable[Example]) -> tuple[str, ...]:
@@ -46,28 +48,32 @@ def in_split(examples: Iterable[Example], split: str) -> tuple[Example, ...]:
     return tuple(example for example in examples if example.split == split)
 
 
-def write_examples(path: Path, examples: Sequence[Example], sources: Sequence[str] | None = None) -> None:
-    """Writes a table of examples as CSV (UTF-8, a header, a row a picture).
-
-    Args:
-        path: The file to write.
-        examples: Its rows.
-        sources: Where each picture came from: one more column, which a manifest has.
+def write_examples(path: Path, examples: Sequence[Example]) -> None:
+    """Writes the table of a run as CSV (UTF-8, a header, a row a picture), orientation included.
 
     Raises:
         WriteError: The file cannot be written.
     """
+    write_text(path, _as_csv(examples, "orientation", [str(example.orientation) for example in examples]))
+
+
+def manifest_text(examples: Sequence[Example], sources: Sequence[str]) -> str:
+    """The manifest of a split as CSV: a header, a row a picture, and in the column `source` where each came from."""
+    return _as_csv(examples, "source", sources)
+
+
+def _as_csv(examples: Sequence[Example], column: str, values: Sequence[str]) -> str:
+    """The agreed columns and one more."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*COLUMNS, "source"] if sources is not None else COLUMNS)
-    for row, example in enumerate(examples):
-        values = [getattr(example, column) for column in COLUMNS]
-        writer.writerow([*values, sources[row]] if sources is not None else values)
-    write_text(path, text.getvalue())
+    writer.writerow([*COLUMNS, column])
+    for example, value in zip(examples, values, strict=True):
+        writer.writerow([*(getattr(example, name) for name in COLUMNS), value])
+    return text.getvalue()
 
 
 def read_examples(path: Path) -> tuple[Example, ...]:
-    """Reads a table that `write_examples` wrote; a manifest's `source` column is passed over.
+    """Reads the table of a run or the manifest of a split, whose column `source` is passed over.
 
     Raises:
         DataError: The file is missing, is not such a table, or a row of it is not.
@@ -80,8 +86,15 @@ def read_examples(path: Path) -> tuple[Example, ...]:
     missing = {"path", "label"} - set(columns)
     if missing:
         raise DataError(f"{path} lacks the column {min(missing)}; it needs at least path and label")
-    examples = tuple(Example(**{name: row.get(name) or "" for name in COLUMNS}) for row in rows)
-    for number, example in enumerate(examples, start=1):
-        if not example.path or not example.label:
-            raise DataError(f"{path}: picture {number} lacks its path or its label; mend or remove that row")
-    return examples
+    return tuple(_example(row, f"{path}: picture {number}") for number, row in enumerate(rows, start=1))
+
+
+def _example(row: Mapping[str, str | None], name: str) -> Example:
+    """A row of the table; `name` is what a message calls it."""
+    values = {column: row.get(column) or "" for column in COLUMNS}
+    if not values["path"] or not values["label"]:
+        raise DataError(f"{name} lacks its path or its label; mend or remove that row")
+    orientation = row.get("orientation") or "1"
+    if orientation not in "12345678" or len(orientation) != 1:
+        raise DataError(f"{name} has an orientation that is no number from 1 to 8: {orientation}; mend that row")
+    return Example(**values, orientation=int(orientation))

@@ -12,10 +12,10 @@ from fractions import Fraction
 from pathlib import Path
 
 from cnntrain.data.archives import extract_zip
-from cnntrain.data.examples import SPLITS, Example, class_names, in_split, write_examples
+from cnntrain.data.examples import SPLITS, Example, class_names, in_split, manifest_text
 from cnntrain.data.sources import MANIFEST, find_examples, is_folder, nfc
 from cnntrain.errors import DataError, UsageError, WriteError
-from cnntrain.files import new_folder, sha256
+from cnntrain.files import new_folder, sha256, write_text
 
 DEFAULT_RATIOS = (0.8, 0.1, 0.1)
 METHODS = ("copy", "hardlink", "symlink")
@@ -195,7 +195,7 @@ def split_source(
         with new_folder(dest, overwrite=overwrite) as made:
             place = "move" if _is_zip(source) else method
             rows = [_placed(example, folder, source, made, names[example.path], place) for example in chosen]
-            write_examples(made / MANIFEST, rows, [example.path for example in chosen])
+            write_text(made / MANIFEST, manifest_text(rows, [example.path for example in chosen]))
     return SplitResult(dest, _table(rows, class_names(found)), seed, len(found) - len(rows))
 
 

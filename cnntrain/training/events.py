@@ -96,3 +96,7 @@ def _epoch_line(event: EpochDone) -> str:
         parts += [f"val_loss {row.val_loss:.4f}", f"val_accuracy {row.val_accuracy:.4f}"]
     parts += [f"{row.seconds:.1f} s", f"{row.images_per_second:.0f} images/s"]
     return "  ".join(parts) + ("  best" if event.is_best else "")
+
+
+def ignore(event: Event) -> None:
+    """Takes an event and says nothing."""
