@@ -25,11 +25,11 @@ def _network(size: int) -> Any:
 def _pass_seconds(network: Any, extractor: Any, source: Path, size: int, cache: Any) -> float:
     from cnntrain.data.decoder import Preprocessing
     from cnntrain.data.pipeline import open_pictures
-    from cnntrain.data.sources import find_split_examples
+    from cnntrain.data.sources import find_source
     from cnntrain.training.features import extract
 
     network.thaw("none")
-    examples = find_split_examples(source)
+    examples = find_source(source).absolute
     start = time.perf_counter()
     pictures = open_pictures(examples, ("cat", "dog"), Preprocessing(size, size, 3), cache=cache)
     extract(extractor, pictures, batch_size=BATCH, task="features", on_event=lambda _: None)

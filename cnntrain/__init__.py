@@ -3,10 +3,33 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cnntrain.api import evaluate, fit, load_run, plot, split, summary
+    from cnntrain.api import (
+        evaluate,
+        explain_activations,
+        fit,
+        fit_folds,
+        load_run,
+        plot,
+        predict,
+        scan,
+        split,
+        summary,
+    )
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "evaluate", "fit", "load_run", "plot", "split", "summary"]
+__all__ = [
+    "__version__",
+    "evaluate",
+    "explain_activations",
+    "fit",
+    "fit_folds",
+    "load_run",
+    "plot",
+    "predict",
+    "scan",
+    "split",
+    "summary",
+]
 
 
 def __getattr__(name: str) -> Any:

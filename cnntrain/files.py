@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, folders likewise, and checksums."""
+"""Files that are written whole or not at all, folders likewise, checksums, and the cache folder."""
 
 import errno
 import hashlib
@@ -144,3 +144,22 @@ def sha256(path: Path) -> str:
         while piece := stream.read(_CHUNK):
             digest.update(piece)
     return digest.hexdigest()
+
+
+def cache_folder() -> Path:
+    """The folder for what can be made again: `CNNTRAIN_CACHE_DIR`, or else the user's cache folder. Made if missing.
+
+    Raises:
+        WriteError: It cannot be made.
+    """
+    from platformdirs import user_cache_path
+
+    named = os.environ.get("CNNTRAIN_CACHE_DIR")
+    folder = Path(named).expanduser() if named else user_cache_path("cnntrain", appauthor=False)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteError(
+            f"cannot make the cache folder {folder}: {error.strerror or error}; name another in CNNTRAIN_CACHE_DIR"
+        ) from error
+    return folder

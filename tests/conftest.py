@@ -2,7 +2,7 @@
 
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -41,6 +41,15 @@ def _write_pictures(
             written.append(place / f"{number:04d}.png")
             (gray.convert(mode) if mode in ("1", "L") else Image.fromarray(picture).convert(mode)).save(written[-1])
     return written
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A temporary cache folder, for subprocesses too, so that no test reads or fills the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("CNNTRAIN_CACHE_DIR", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session")

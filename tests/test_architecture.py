@@ -17,6 +17,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runs": {"errors", "files", "config"},
     "training": {"errors", "files", "runtime", "config", "data", "models", "runs"},
     "evaluation": {"errors", "config", "data", "models", "runs"},
+    "interpretation": {"errors", "data", "models"},
     "plots": set(),
     "cli": {"errors", "api"},
 }

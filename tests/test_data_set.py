@@ -1,5 +1,7 @@
 """The data set of a configuration, its classes, and the table of pictures."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from cnntrain.data.data_set import (
     names_without_data,
     smoke_examples,
 )
-from cnntrain.data.examples import Example, class_names, in_split, read_examples, write_examples
+from cnntrain.data.examples import Example, class_names, in_split, manifest_text, read_examples, write_examples
 from cnntrain.errors import DataError
 
 
@@ -93,6 +95,31 @@ def test_a_source_that_is_no_data_set(split_folder: Path, name: str) -> None:
     assert name in problem.what
 
 
+def test_a_source_that_is_not_split_names_the_command(split_folder: Path) -> None:
+    place = split_folder / "train"
+    assert f"run `cnntrain split {place} DEST` first" in _problem(place).what
+
+
+@pytest.mark.parametrize("name", ["pets.zip", "pets.tar.gz"])
+def test_an_archive_of_a_split_is_unpacked_into_the_cache(
+    split_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("CNNTRAIN_CACHE_DIR", str(tmp_path / "cache"))
+    stem, _, kind = name.partition(".")
+    made = shutil.make_archive(str(tmp_path / stem), {"zip": "zip", "tar.gz": "gztar"}[kind], split_folder)
+    found = _found(Path(made))
+    assert [(example.label, example.split) for example in found.examples] == [
+        (example.label, example.split) for example in _found(split_folder).examples
+    ]
+    assert all(Path(example.path).is_relative_to(tmp_path / "cache") for example in found.examples)
+    assert all(Path(example.path).is_file() for example in found.examples)
+
+
+def test_a_table_with_splits_is_a_source(split_folder: Path) -> None:
+    write_examples(split_folder / "rows.csv", _found(split_folder).examples)
+    assert _found(split_folder / "rows.csv") == _found(split_folder)
+
+
 @pytest.mark.parametrize(
     ("wished", "names"),
     [(("b", "a"), ("b", "a")), (3, ("class_0", "class_1", "class_2")), (None, ("class_0", "class_1"))],
@@ -152,22 +179,25 @@ def test_a_missing_split_stays_missing() -> None:
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=8)
 NAME = TEXT.filter(bool)
-EXAMPLE = st.builds(Example, NAME, NAME, TEXT, TEXT, TEXT, TEXT)
+EXAMPLE = st.builds(Example, NAME, NAME, TEXT, TEXT, TEXT, TEXT, st.integers(1, 8))
 
 
-@given(examples=st.lists(EXAMPLE, max_size=5), with_sources=st.booleans())
-def test_a_table_is_read_as_it_was_written(
-    tmp_path_factory: pytest.TempPathFactory, examples: list[Example], with_sources: bool
-) -> None:
-    path = tmp_path_factory.mktemp("table") / "examples.csv"
-    write_examples(path, examples, [f"source, {row}" for row in range(len(examples))] if with_sources else None)
-    assert read_examples(path) == tuple(examples)
+@given(examples=st.lists(EXAMPLE, max_size=5))
+def test_a_table_is_read_as_it_was_written(tmp_path_factory: pytest.TempPathFactory, examples: list[Example]) -> None:
+    folder = tmp_path_factory.mktemp("table")
+    write_examples(folder / "examples.csv", examples)
+    assert read_examples(folder / "examples.csv") == tuple(examples)
+    text = manifest_text(examples, [f"source, {row}" for row in range(len(examples))])
+    (folder / "manifest.csv").write_text(text, encoding="utf-8", newline="")
+    assert read_examples(folder / "manifest.csv") == tuple(replace(example, orientation=1) for example in examples)
 
 
 def test_the_columns_of_a_table(tmp_path: Path) -> None:
-    path = tmp_path / "examples.csv"
-    write_examples(path, [Example("a,b.png", "cat", "train", "g", "2", "ff")], ["x.zip"])
-    assert path.read_bytes() == b'path,label,split,group,fold,sha256,source\n"a,b.png",cat,train,g,2,ff,x.zip\n'
+    example = Example("a,b.png", "cat", "train", "g", "2", "ff", orientation=6)
+    write_examples(tmp_path / "examples.csv", [example])
+    columns = "path,label,split,group,fold,sha256"
+    assert (tmp_path / "examples.csv").read_bytes().decode() == f'{columns},orientation\n"a,b.png",cat,train,g,2,ff,6\n'
+    assert manifest_text([example], ["x.zip"]) == f'{columns},source\n"a,b.png",cat,train,g,2,ff,x.zip\n'
 
 
 def test_a_table_of_another_program_is_read(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import cnntrain
 from cnntrain.cli import group
 from cnntrain.data.datasets import CLASS_NAMES, write_digits, write_keras_dataset
 from cnntrain.data.generated import write_generated
-from cnntrain.data.sources import find_examples, find_split_examples
+from cnntrain.data.sources import find_source
 from cnntrain.errors import DataError, UsageError, WriteError
 
 
@@ -39,7 +39,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_digits_are_class_folders_in_the_order_of_scikit_learn(digits: Path) -> None:
     from sklearn.datasets import load_digits
 
-    found = find_examples(digits)
+    found = find_source(digits).absolute
     index = {int(Path(item.path).stem.removeprefix("digit_")): item for item in found}
     assert [int(index[number].label) for number in range(1797)] == load_digits().target.tolist()
     assert {path.name for path in digits.iterdir()} == set("0123456789")
@@ -85,7 +85,8 @@ def test_grayscale_set(tmp_path: Path, replaced: Callable[..., None]) -> None:
     replaced("fashion_mnist", lambda: arrays)
     assert write_keras_dataset("fashion_mnist", tmp_path / "out") == 4
     found = [
-        (Path(item.path).relative_to(tmp_path).as_posix(), item.label) for item in find_split_examples(tmp_path / "out")
+        (Path(item.path).relative_to(tmp_path).as_posix(), item.label)
+        for item in find_source(tmp_path / "out").absolute
     ]
     assert found == [
         ("out/test/ankle_boot/fashion_mnist_00000.png", "ankle_boot"),
@@ -199,7 +200,7 @@ def _generate(dest: Path, **changes: Any) -> None:
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
 def test_generated_pictures_have_the_shape_asked_for(tmp_path: Path, channels: int, mode: str) -> None:
     _generate(tmp_path / "out", channels=channels)
-    found = find_split_examples(tmp_path / "out")
+    found = find_source(tmp_path / "out").absolute
     assert [(item.split, item.label) for item in found] == [
         (split, label) for split, count in (("train", 4), ("validation", 2)) for label in "abc" for _ in range(count)
     ]

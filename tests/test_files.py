@@ -12,7 +12,7 @@ import pytest
 
 from cnntrain import files
 from cnntrain.errors import WriteError
-from cnntrain.files import new_folder, replacing, sha256, write_bytes, write_json, write_text
+from cnntrain.files import cache_folder, new_folder, replacing, sha256, write_bytes, write_json, write_text
 
 Write = Callable[[Path], None]
 Break = Callable[[pytest.MonkeyPatch], None]
@@ -340,3 +340,36 @@ def test_sha256_of_more_than_one_piece(tmp_path: Path) -> None:
     content = bytes(range(256)) * 4096 * 2 + b"end"
     (tmp_path / "large").write_bytes(content)
     assert sha256(tmp_path / "large") == hashlib.sha256(content).hexdigest()
+
+
+# the cache folder
+
+
+def test_the_cache_folder_is_made_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CNNTRAIN_CACHE_DIR", str(tmp_path / "deep" / "cache"))
+    assert cache_folder() == tmp_path / "deep" / "cache"
+    assert cache_folder().is_dir()
+
+
+@pytest.mark.parametrize("value", ["", None])
+def test_the_cache_folder_is_the_users_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str | None
+) -> None:
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda name, **_: tmp_path / name)
+    monkeypatch.setenv("CNNTRAIN_CACHE_DIR", "")
+    if value is None:
+        monkeypatch.delenv("CNNTRAIN_CACHE_DIR")
+    assert cache_folder() == tmp_path / "cnntrain"
+
+
+def test_a_cache_folder_that_cannot_be_made_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("CNNTRAIN_CACHE_DIR", str(tmp_path / "file"))
+    with pytest.raises(WriteError, match="CNNTRAIN_CACHE_DIR") as caught:
+        cache_folder()
+    assert str(tmp_path / "file") in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_cache_folder_of_the_tests_is_temporary(tmp_path_factory: pytest.TempPathFactory) -> None:
+    assert cache_folder().is_relative_to(tmp_path_factory.getbasetemp())

@@ -169,8 +169,10 @@ def test_predictions_have_a_row_a_picture(run: Run) -> None:
 def test_evaluation_says_what_is_missing(run: Run, split_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="does not exist, so it is not a run"):
         cnntrain.evaluate(tmp_path / "none")
-    with pytest.raises(DataError, match="is named like a class of the run"):
-        cnntrain.evaluate(run, data=split_folder)
+    (tmp_path / "other/ant").mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(tmp_path / "other/ant/1.png")
+    with pytest.raises(DataError, match=r"is of a class of the run \(cat, dog\); got: ant"):
+        cnntrain.evaluate(run, data=tmp_path / "other")
     next((split_folder / "test/cat").iterdir()).unlink()
     with pytest.raises(DataError, match="1 of 12 test pictures of the run are gone"):
         cnntrain.evaluate(run)

@@ -287,6 +287,19 @@ def test_pictures_are_resized_and_converted(examples: tuple[Example, ...]) -> No
     assert opened.stored.dtype == np.uint8
 
 
+@pytest.mark.parametrize("cache", ["none", "memory"])
+def test_pictures_are_turned_upright(
+    examples: tuple[Example, ...], pixels: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], cache: Cache
+) -> None:
+    turned = [replace(example, orientation=(1, 3)[i % 2]) for i, example in enumerate(examples)]
+    upright = np.stack([picture[::-1, ::-1] if i % 2 else picture for i, picture in enumerate(pixels)])
+    opened = open_pictures(turned, CLASSES, SHAPE, cache=cache)
+    np.testing.assert_array_equal(np.concatenate(list(image_batches(opened, 7).as_numpy_iterator())), upright)
+    batches, order = _epoch(opened, seed=5, epoch=2), epoch_order(COUNT, seed=5, epoch=2)
+    np.testing.assert_array_equal(_joined(batches, 0), upright[order])
+    np.testing.assert_array_equal(_joined(batches, 1), labels[order])
+
+
 def test_stored_feature_maps_pass_as_they_are(pictures: Pictures) -> None:
     features = np.random.default_rng(0).normal(size=(COUNT, 2, 3, 5)).astype(np.float32)
     batches = _epoch(replace(pictures, stored=features), seed=1, epoch=1)

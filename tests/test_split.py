@@ -1,199 +1,48 @@
-"""Splitting: who goes where, and what stands on the disk afterwards."""
+"""Splitting: what stands on the disk afterwards, and what is said about it."""
 
 import errno
 import hashlib
 import json
 import os
 import sys
-import unicodedata
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from random import Random
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
-from hypothesis import strategies as st
 
 import cnntrain
 from cnntrain.cli import group
-from cnntrain.data import split as split_module
-from cnntrain.data.examples import SPLITS, Example, read_examples
-from cnntrain.data.sources import find_split_examples
-from cnntrain.data.split import SplitResult, assign, split_source
+from cnntrain.data.examples import Example, read_examples
+from cnntrain.data.scanning.look import Look
+from cnntrain.data.sources import find_source
+from cnntrain.data.splitting import contents as contents_module
+from cnntrain.data.splitting import writing as writing_module
+from cnntrain.data.splitting.report import SplitResult
+from cnntrain.data.splitting.split import split_source
+from cnntrain.data.splitting.wishes import Wishes
 from cnntrain.errors import CnntrainError, DataError, UsageError, WriteError
-
-classes = st.dictionaries(st.sampled_from("abcdé"), st.integers(3, 40), min_size=2, max_size=4)
-
-
-def _examples(sizes: dict[str, int]) -> list[Example]:
-    return [Example(f"{label}/{number}.jpg", label) for label, size in sizes.items() for number in range(size)]
-
-
-def _names(examples: Sequence[Example]) -> list[str]:
-    return [example.path for example in examples]
-
-
-# Who goes where
-
-
-def test_order_within_a_class_is_that_of_the_documented_hash() -> None:
-    examples = _examples({"cat": 9, "dog": 9})
-    parts = assign(examples, counts={"train": 4, "validation": 2, "test": 1}, seed=5)
-    for label in ("cat", "dog"):
-        ranked = sorted(
-            (f"{label}/{number}.jpg" for number in range(9)),
-            key=lambda path: hashlib.sha256(f"5:{path}".encode()).hexdigest(),
-        )
-        for split, chosen in zip(SPLITS, (ranked[:4], ranked[4:6], ranked[6:7]), strict=True):
-            assert _names([item for item in parts[split] if item.label == label]) == sorted(chosen)
-
-
-def test_golden_assignment() -> None:
-    """Pinned: a later version that splits otherwise would mix up training and test of older runs."""
-    parts = assign(_examples({"cat": 6, "dog": 6}), counts={"train": 2, "validation": 1, "test": 1}, seed=1337)
-    assert {split: _names(chosen) for split, chosen in parts.items()} == {
-        "train": ["cat/0.jpg", "cat/1.jpg", "dog/3.jpg", "dog/5.jpg"],
-        "validation": ["cat/3.jpg", "dog/0.jpg"],
-        "test": ["cat/2.jpg", "dog/1.jpg"],
-    }
-
-
-@given(classes, st.integers(0, 12), st.integers(0, 12), st.integers(1, 12), st.integers(0, 2**32 - 1))
-def test_counts_are_exact_and_parts_disjoint(
-    sizes: dict[str, int], validation: int, test: int, train: int, seed: int
-) -> None:
-    counts = {"train": train, "validation": validation, "test": test}
-    examples = _examples(sizes)
-    if train + validation + test > min(sizes.values()):
-        with pytest.raises(DataError):
-            assign(examples, counts=counts, seed=seed)
-        return
-    parts = assign(examples, counts=counts, seed=seed)
-    for split in SPLITS:
-        assert Counter(item.label for item in parts[split]) == Counter(dict.fromkeys(sizes, counts[split]))
-        assert {item.split for item in parts[split]} <= {split}
-    chosen = [path for split in SPLITS for path in _names(parts[split])]
-    assert len(chosen) == len(set(chosen))
-    assert set(chosen) <= set(_names(examples))
-
-
-@given(classes, st.lists(st.integers(1, 20), min_size=3, max_size=3), st.integers(0, 100))
-def test_ratios_use_every_picture_and_stay_within_one_of_the_share(
-    sizes: dict[str, int], weights: list[int], seed: int
-) -> None:
-    ratios = [weight / sum(weights) for weight in weights]
-    examples = _examples(sizes)
-    try:
-        parts = assign(examples, ratios=ratios, seed=seed)
-    except DataError:
-        assert min(sizes.values()) * min(ratios) < 1
-        return
-    assert sorted(path for split in SPLITS for path in _names(parts[split])) == sorted(_names(examples))
-    for split, ratio in zip(SPLITS, ratios, strict=True):
-        got = Counter(item.label for item in parts[split])
-        for label, size in sizes.items():
-            assert abs(got[label] - size * ratio) < 1
-            assert got[label] > 0
-
-
-@given(classes, st.randoms(use_true_random=False), st.integers(0, 100))
-def test_order_of_the_input_does_not_matter(sizes: dict[str, int], chance: Random, seed: int) -> None:
-    examples = _examples(sizes)
-    shuffled = list(examples)
-    chance.shuffle(shuffled)
-    assert assign(examples, ratios=(0.5, 0.5, 0), seed=seed) == assign(shuffled, ratios=(0.5, 0.5, 0), seed=seed)
-
-
-@given(st.integers(3, 30), st.integers(3, 30), st.integers(0, 100))
-def test_each_class_is_split_for_itself(cats: int, dogs: int, seed: int) -> None:
-    few = assign(_examples({"cat": cats, "dog": 3}), counts={"train": 2, "test": 1}, seed=seed)
-    many = assign(_examples({"cat": cats, "dog": dogs}), counts={"train": 2, "test": 1}, seed=seed)
-    for split in SPLITS:
-        assert [item for item in few[split] if item.label == "cat"] == [
-            item for item in many[split] if item.label == "cat"
-        ]
-
-
-@given(st.integers(0, 1000))
-def test_another_spelling_of_the_same_name_goes_to_the_same_part(seed: int) -> None:
-    composed = [Example(f"café/é{number}.jpg", "café") for number in range(6)] + _examples({"tea": 6})
-    split_of = {
-        unicodedata.normalize("NFC", item.path): split
-        for split, chosen in assign(composed, ratios=(0.5, 0.5, 0), seed=seed).items()
-        for item in chosen
-    }
-    decomposed = [Example(unicodedata.normalize("NFD", item.path), item.label) for item in composed]
-    for split, chosen in assign(decomposed, ratios=(0.5, 0.5, 0), seed=seed).items():
-        assert {split_of[unicodedata.normalize("NFC", item.path)] for item in chosen} <= {split}
-
-
-def test_another_seed_gives_another_split() -> None:
-    examples = _examples({"cat": 50, "dog": 50})
-    first, second = (assign(examples, counts={"train": 25}, seed=seed)["train"] for seed in (1, 2))
-    assert set(_names(first)) != set(_names(second))
-
-
-@pytest.mark.parametrize(
-    ("number", "ratios", "expected"),
-    [
-        (10, (0.8, 0.1, 0.1), (8, 1, 1)),
-        (5, (0.5, 0.25, 0.25), (3, 1, 1)),  # quotas 2.5, 1.25, 1.25
-        (11, (0.4, 0.3, 0.3), (5, 3, 3)),  # 4.4, 3.3, 3.3
-        (13, (0.5, 0.2, 0.3), (6, 3, 4)),  # 6.5, 2.6, 3.9: two pictures are left over
-        (100, (0.29, 0.71, 0), (29, 71, 0)),  # 0.29 × 100 is 28.999… in binary
-        (7, (1 / 3, 1 / 3, 1 / 3), (3, 2, 2)),  # equal remainders: the earlier part
-        (3, (1, 0, 0), (3, 0, 0)),
-        (4, (0.5, 0, 0.5), (2, 0, 2)),
-    ],
-)
-def test_largest_remainder(number: int, ratios: tuple[float, ...], expected: tuple[int, ...]) -> None:
-    parts = assign(_examples({"cat": number, "dog": number}), ratios=ratios, seed=0)
-    assert tuple(len(parts[split]) // 2 for split in SPLITS) == expected
-
-
-def test_every_class_that_is_short_is_listed() -> None:
-    with pytest.raises(DataError) as caught:
-        assign(_examples({"cat": 10, "dog": 2, "owl": 5}), counts={"train": 4, "test": 2}, seed=0)
-    assert str(caught.value) == (
-        "too few pictures for 6 a class (train 4, test 2): dog has 2, owl has 5; ask for fewer"
-    )
-
-
-def test_a_ratio_that_gives_a_class_nothing_is_an_error() -> None:
-    with pytest.raises(DataError, match="dog has 4 and would get none in test") as caught:
-        assign(_examples({"cat": 10, "dog": 4}), ratios=(0.8, 0.1, 0.1), seed=0)
-    assert "cat" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("counts", "ratios", "words"),
-    [
-        (None, None, "one of them"),
-        ({"train": 1}, (1, 0, 0), "one of them"),
-        ({"train": 0, "test": 1}, None, "train needs"),
-        ({}, None, "train needs"),
-        ({"train": 1, "test": -1}, None, "negative"),
-        ({"train": 1, "val": 1}, None, "val"),
-        (None, (0, 0.5, 0.5), "train needs"),
-        (None, (0.5, 0.5), "sum to 1"),
-        (None, (0.5, 0.4, 0.2), "sum to 1"),
-        (None, (1.5, -0.5, 0), "sum to 1"),
-        (None, (float("nan"), 0.5, 0.5), "sum to 1"),
-    ],
-)
-def test_impossible_sizes(counts: dict[str, int] | None, ratios: tuple[float, ...] | None, words: str) -> None:
-    with pytest.raises(UsageError, match=words):
-        assign(_examples({"cat": 3, "dog": 3}), counts=counts, ratios=ratios, seed=0)
-
 
 # What stands on the disk
 
 COUNTS = {"train": 3, "validation": 1, "test": 2}
+
+
+def _split(
+    source: Path,
+    dest: Path,
+    *,
+    overwrite: bool = False,
+    on_looked: Callable[[int, int], None] = lambda *_: None,
+    **wishes: Any,
+) -> SplitResult:
+    """Looks for near-duplicates only where it is asked to."""
+    asked = Wishes(**{"near_duplicates": "ignore", **wishes})
+    return split_source(source, dest, asked, overwrite=overwrite, on_looked=on_looked)
 
 
 @pytest.fixture
@@ -221,13 +70,14 @@ def _tree(folder: Path) -> dict[str, bytes]:
 
 def test_a_split_on_disk(photos: Path, tmp_path: Path) -> None:
     dest = tmp_path / "new" / "out"
-    result = split_source(photos, dest, counts=COUNTS, seed=3)
-    assert result == SplitResult(dest, {split: {"cat": n, "dog": n} for split, n in COUNTS.items()}, 3, 2)
+    result = _split(photos, dest, counts=COUNTS, seed=3)
+    assert result.counts == {split: {"cat": n, "dog": n} for split, n in COUNTS.items()}
+    assert (result.dest, result.seed, result.left_out, result.too_few) == (dest, 3, 2, {})
     rows = read_examples(dest / "manifest.csv")
     assert Counter((row.split, row.label) for row in rows) == Counter(
         {(split, label): n for split, n in COUNTS.items() for label in ("cat", "dog")}
     )
-    assert set(_tree(dest)) == {row.path for row in rows} | {"manifest.csv"}
+    assert set(_tree(dest)) == {row.path for row in rows} | {"manifest.csv", "split.json"}
     for row in rows:
         content = (dest / row.path).read_bytes()
         split, label, name = row.path.split("/")
@@ -238,16 +88,16 @@ def test_a_split_on_disk(photos: Path, tmp_path: Path) -> None:
 
 
 def test_what_split_writes_is_what_training_reads(photos: Path, tmp_path: Path) -> None:
-    split_source(photos, tmp_path / "out", counts=COUNTS)
-    found = find_split_examples(tmp_path / "out")
+    _split(photos, tmp_path / "out", counts=COUNTS)
+    found = find_source(tmp_path / "out").examples
     assert Counter(item.split for item in found) == Counter({split: 2 * n for split, n in COUNTS.items()})
     assert {item.sha256 for item in found} == {row.sha256 for row in read_examples(tmp_path / "out" / "manifest.csv")}
 
 
 def test_zip_and_folder_give_the_same(photos: Path, tmp_path: Path) -> None:
-    split_source(photos, tmp_path / "one", counts=COUNTS)
+    _split(photos, tmp_path / "one", counts=COUNTS)
     before = set(tmp_path.iterdir())
-    split_source(_zipped(photos), tmp_path / "two", counts=COUNTS)
+    _split(_zipped(photos), tmp_path / "two", counts=COUNTS)
     assert _tree(tmp_path / "one") == _tree(tmp_path / "two")
     assert set(tmp_path.iterdir()) - before == {tmp_path / "two", tmp_path / "photos.zip"}
 
@@ -258,8 +108,8 @@ def test_methods(photos: Path, tmp_path: Path, method: str, monkeypatch: pytest.
     (photos / "train" / "cat.0.jpg").rename(real)
     (photos / "train" / "cat.0.jpg").symlink_to(real)
     monkeypatch.chdir(tmp_path)
-    split_source(Path("photos"), Path("out"), ratios=(1, 0, 0), method=method)
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"train", "manifest.csv"}
+    _split(Path("photos"), Path("out"), ratios=(1, 0, 0), method=method)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"train", "manifest.csv", "split.json"}
     for path in (tmp_path / "out").rglob("*.jpg"):
         original = photos / "train" / path.name
         assert path.read_bytes() == original.read_bytes()
@@ -273,8 +123,8 @@ def test_ratios_when_nothing_is_said(tmp_path: Path) -> None:
     for label in "ab":
         (tmp_path / "in" / label).mkdir(parents=True)
         for number in range(10):
-            (tmp_path / "in" / label / f"{number}.png").touch()
-    result = split_source(tmp_path / "in", tmp_path / "out")
+            (tmp_path / "in" / label / f"{number}.png").write_text(f"{label}{number}", encoding="utf-8")
+    result = _split(tmp_path / "in", tmp_path / "out")
     assert result.counts == {"train": {"a": 8, "b": 8}, "validation": {"a": 1, "b": 1}, "test": {"a": 1, "b": 1}}
     assert result.left_out == 0
 
@@ -284,7 +134,7 @@ def test_equal_names_get_numbers(tmp_path: Path) -> None:
     for name in names:
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "in" / name).write_text(name, encoding="utf-8")
-    split_source(tmp_path / "in", tmp_path / "out", ratios=(1, 0, 0))
+    _split(tmp_path / "in", tmp_path / "out", ratios=(1, 0, 0))
     assert {path: content.decode() for path, content in _tree(tmp_path / "out" / "train" / "a").items()} == {
         "1.jpg": "a/1.jpg",
         "1_2.jpg": "a/x/1.jpg",
@@ -295,13 +145,13 @@ def test_equal_names_get_numbers(tmp_path: Path) -> None:
 
 def test_an_earlier_split_is_replaced_only_when_asked(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    split_source(photos, out, counts=COUNTS)
+    _split(photos, out, counts=COUNTS)
     before = _tree(out)
-    with pytest.raises(WriteError, match=r"out exists already; .*--overwrite"):
-        split_source(photos, out, counts={"train": 1})
+    with pytest.raises(WriteError, match=r"out exists already .*--overwrite"):
+        _split(photos, out, counts={"train": 1})
     assert _tree(out) == before
-    split_source(photos, out, counts={"train": 1}, overwrite=True)
-    assert len(_tree(out)) == 3
+    _split(photos, out, counts={"train": 1}, overwrite=True)
+    assert len(_tree(out)) == 4
 
 
 @pytest.mark.parametrize(
@@ -317,7 +167,7 @@ def test_nothing_but_an_earlier_split_is_replaced(photos: Path, tmp_path: Path, 
         (tmp_path / "out" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "out" / name).write_text("precious", encoding="utf-8")
     with pytest.raises(WriteError, match=reason):
-        split_source(photos, tmp_path / "out", counts=COUNTS, overwrite=True)
+        _split(photos, tmp_path / "out", counts=COUNTS, overwrite=True)
     assert set(_tree(tmp_path / "out")) == set(names)
 
 
@@ -326,13 +176,13 @@ def test_destinations_that_cannot_be_made(photos: Path, tmp_path: Path, dest: st
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     (tmp_path / "file").touch()
     with pytest.raises(WriteError, match=dest):
-        split_source(photos, tmp_path / dest, counts=COUNTS)
+        _split(photos, tmp_path / dest, counts=COUNTS)
 
 
 def test_a_file_is_never_replaced(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("precious", encoding="utf-8")
     with pytest.raises(WriteError):
-        split_source(photos, tmp_path / "out", counts=COUNTS, overwrite=True)
+        _split(photos, tmp_path / "out", counts=COUNTS, overwrite=True)
     assert (tmp_path / "out").read_text(encoding="utf-8") == "precious"
 
 
@@ -342,44 +192,44 @@ def test_a_file_is_never_replaced(photos: Path, tmp_path: Path) -> None:
 def test_source_and_destination_must_lie_apart(photos: Path, tmp_path: Path, source: str, dest: str) -> None:
     before = _tree(tmp_path)
     with pytest.raises(UsageError, match="inside each other"):
-        split_source(tmp_path / source, tmp_path / dest, counts=COUNTS, overwrite=True)
+        _split(tmp_path / source, tmp_path / dest, counts=COUNTS, overwrite=True)
     assert _tree(tmp_path) == before
 
 
 @pytest.mark.parametrize("method", ["hardlink", "symlink"])
-def test_a_zip_can_only_be_copied(photos: Path, tmp_path: Path, method: str) -> None:
-    with pytest.raises(UsageError, match="a zip can only be copied"):
-        split_source(_zipped(photos), tmp_path / "out", counts=COUNTS, method=method)
+def test_an_archive_can_only_be_copied(photos: Path, tmp_path: Path, method: str) -> None:
+    with pytest.raises(UsageError, match="an archive can only be copied"):
+        _split(_zipped(photos), tmp_path / "out", counts=COUNTS, method=method)
     with pytest.raises(UsageError, match="copy, hardlink, symlink"):
-        split_source(photos, tmp_path / "out", counts=COUNTS, method="move")
+        _split(photos, tmp_path / "out", counts=COUNTS, method="move")
 
 
 def test_links_across_file_systems(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def across(source: Path, target: Path) -> None:
+    def across(source: str, target: str) -> None:
         raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
 
-    monkeypatch.setitem(split_module._PLACE, "hardlink", across)  # type: ignore[arg-type]
+    monkeypatch.setitem(writing_module._PLACE, "hardlink", across)
     before = set(tmp_path.iterdir())
     with pytest.raises(WriteError, match=r"cannot hardlink .*cat\.\d\.jpg .*--method copy"):
-        split_source(photos, tmp_path / "out", counts=COUNTS, method="hardlink")
+        _split(photos, tmp_path / "out", counts=COUNTS, method="hardlink")
     assert set(tmp_path.iterdir()) == before
 
 
 def test_a_full_disk_leaves_nothing(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = 0
-    copyfile = split_module._PLACE["copy"]
+    copyfile = writing_module._PLACE["copy"]
 
-    def full(source: Path, target: Path) -> None:
+    def full(source: str, target: str) -> None:
         nonlocal calls
         calls += 1
         if calls == 4:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         copyfile(source, target)
 
-    monkeypatch.setitem(split_module._PLACE, "copy", full)  # type: ignore[arg-type]
+    monkeypatch.setitem(writing_module._PLACE, "copy", full)
     before = set(tmp_path.iterdir())
     with pytest.raises(WriteError, match=r"out: No space left"):
-        split_source(photos, tmp_path / "out", counts=COUNTS)
+        _split(photos, tmp_path / "out", counts=COUNTS)
     assert set(tmp_path.iterdir()) == before
 
 
@@ -388,8 +238,8 @@ def test_a_picture_that_cannot_be_read_is_named(photos: Path, tmp_path: Path) ->
     broken.unlink()
     broken.symlink_to(photos / "gone.jpg")
     before = set(tmp_path.iterdir())
-    with pytest.raises(DataError, match=r"photos/train/dog\.3\.jpg is not a readable file"):
-        split_source(photos, tmp_path / "out", ratios=(1, 0, 0))
+    with pytest.raises(DataError, match=r"train/dog\.3\.jpg of .*photos is not a readable file"):
+        _split(photos, tmp_path / "out", ratios=(1, 0, 0))
     assert set(tmp_path.iterdir()) == before
 
 
@@ -397,7 +247,7 @@ def test_a_picture_that_cannot_be_read_is_named(photos: Path, tmp_path: Path) ->
 def test_a_damaged_zip_is_named_and_leaves_nothing(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "photos.ZIP").write_bytes(content)
     with pytest.raises(DataError, match=r"photos\.ZIP is damaged"):
-        split_source(tmp_path / "photos.ZIP", tmp_path / "out", counts=COUNTS)
+        _split(tmp_path / "photos.ZIP", tmp_path / "out", counts=COUNTS)
     assert [path.name for path in tmp_path.iterdir()] == ["photos.ZIP"]
 
 
@@ -405,7 +255,7 @@ def test_messages_name_the_zip_and_not_where_it_was_unpacked(photos: Path, tmp_p
     with zipfile.ZipFile(tmp_path / "one.zip", "w") as archive:
         archive.writestr("cat/1.jpg", b"1")
     with pytest.raises(DataError) as caught:
-        split_source(tmp_path / "one.zip", tmp_path / "out", counts=COUNTS)
+        _split(tmp_path / "one.zip", tmp_path / "out", counts=COUNTS)
     assert str(caught.value) == f"{tmp_path / 'one.zip'} holds one class only (cat); a classifier needs at least two"
     assert {path.name for path in tmp_path.iterdir()} == {"one.zip", "photos"}
 
@@ -414,48 +264,410 @@ def test_messages_name_the_zip_and_not_where_it_was_unpacked(photos: Path, tmp_p
 def test_sources_that_are_none(tmp_path: Path, name: str) -> None:
     (tmp_path / "picture.png").touch()
     with pytest.raises(DataError, match=name):
-        split_source(tmp_path / name, tmp_path / "out", counts=COUNTS)
+        _split(tmp_path / name, tmp_path / "out", counts=COUNTS)
 
 
-def test_a_split_does_not_depend_on_the_order_of_listing(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+# Duplicates and groups
+
+
+@pytest.fixture
+def alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that begin with the same letter and a tilde look alike; those that begin with `!` are bad pictures."""
+
+    def looks(paths: list[str], *, max_pixels: int, on_picture: Callable[[int], None]) -> tuple[Look, ...]:
+        assert max_pixels == 50_000_000
+        on_picture(len(paths))
+        return tuple(_look(Path(path).read_bytes()) for path in paths)
+
+    def pairs(signatures: list[bytes]) -> list[tuple[int, int]]:
+        """The first that looks so, and each later one."""
+        first: dict[bytes, int] = {}
+        found = [(first.setdefault(signature, index), index) for index, signature in enumerate(signatures) if signature]
+        return [(one, other) for one, other in found if one != other]
+
+    monkeypatch.setattr(contents_module, "look_at_all", looks)
+    monkeypatch.setattr("cnntrain.data.scanning.duplicates.near_pairs", pairs)
+
+
+def _look(content: bytes) -> Look:
+    digest = hashlib.sha256(content).hexdigest()
+    if content.startswith(b"!"):
+        return Look(digest, fault="damaged", problem="a scan is cut off")
+    return Look(digest, kind="png", signature=content[:1] if content[1:2] == b"~" else b"")
+
+
+def _written(folder: Path, files: dict[str, str]) -> Path:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content, encoding="utf-8")
+    return folder
+
+
+def _plain(number: int = 10) -> dict[str, str]:
+    """Pictures in two classes, no two of them the same."""
+    return {f"{label}/{i}.png": f"{label} {i}" for label in ("cat", "dog") for i in range(number)}
+
+
+def _rows(dest: Path) -> dict[str, Example]:
+    """The rows of a manifest by the path in the source."""
+    lines = (dest / "manifest.csv").read_text(encoding="utf-8").splitlines()[1:]
+    sources = [line.rpartition(",")[2] for line in lines]
+    return dict(zip(sources, read_examples(dest / "manifest.csv"), strict=True))
+
+
+def test_exact_copies_stay_on_one_side_even_when_near_duplicates_are_ignored(tmp_path: Path) -> None:
+    copies = {f"cat/{i}.png": "same" for i in (1, 4, 7)}
+    result = _split(_written(tmp_path / "in", {**_plain(), **copies}), tmp_path / "out", ratios=(0.4, 0.3, 0.3))
+    rows = _rows(tmp_path / "out")
+    assert len({rows[path].split for path in copies}) == 1
+    assert len({rows[path].group for path in copies}) == 1
+    assert rows["cat/1.png"].group == "set-" + hashlib.sha256(b"cat/1.png").hexdigest()[:12]
+    assert {row.group for path, row in rows.items() if path not in copies} == {""}
+    assert result.counts["train"] == {"cat": 4, "dog": 4}
+    assert result.findings.exact_copies == (tuple(copies),)
+    assert result.lines == ("exact copies: 3 pictures in 1 set",)
+
+
+@pytest.mark.usefixtures("alike")
+def test_near_duplicates_stay_together_and_are_told(tmp_path: Path) -> None:
+    files = {**_plain(20), "cat/0.png": "A~ big", "cat/3.png": "A~ small", "dog/5.png": "A~ small", "dog/6.png": "!"}
+    told: list[tuple[int, int]] = []
+    source = _written(tmp_path / "in", files)
+    result = _split(source, tmp_path / "out", near_duplicates="together", on_looked=lambda *now: told.append(now))
+    rows = _rows(tmp_path / "out")
+    assert len({rows[path].split for path in ("cat/0.png", "cat/3.png", "dog/5.png")}) == 1
+    assert rows["dog/6.png"].split  # what to do about bad pictures is for fit to decide
+    assert told == [(40, 40)]
+    assert result.lines == (
+        "exact copies: 2 pictures in 1 set",
+        "near duplicates: 3 pictures in 1 set",
+        "label conflicts: 1 set: cat/0.png (cat) = cat/3.png (cat) = dog/5.png (dog)",
+        "bad pictures: 1 picture: dog/6.png; `cnntrain scan` tells more",
+        "so many near duplicates are worth a look; --near-duplicates ignore splits as if there were none",
+    )
+    assert result.findings.bad_pictures == {"dog/6.png": "a scan is cut off"}
+
+
+@pytest.mark.usefixtures("alike")
+def test_drop_keeps_the_first_of_each_set_and_nothing_of_a_conflict(tmp_path: Path) -> None:
+    same = {"cat/3.png": "A~ 1", "cat/7.png": "A~ 2", "cat/8.png": "A~ 2", "cat/9.png": "C", "dog/9.png": "C"}
+    result = _split(
+        _written(tmp_path / "in", {**_plain(), **same}), tmp_path / "out", ratios=(1, 0, 0), near_duplicates="drop"
+    )
+    rows = _rows(tmp_path / "out")
+    assert result.findings.dropped == ("cat/7.png", "cat/8.png", "cat/9.png", "dog/9.png")
+    assert set(rows) == set(_plain()) - set(result.findings.dropped)
+    assert {row.group for row in rows.values()} == {""}
+    assert result.lines[0] == "left out: 4 pictures, 4 as duplicates"
+    assert result.counts["train"] == {"cat": 7, "dog": 9}
+
+
+def test_groups_by_pattern(tmp_path: Path) -> None:
+    files = {f"{label}/p{i // 4}_{i}.png": f"{label}{i}" for label in ("cat", "dog") for i in range(40)}
+    _split(_written(tmp_path / "in", files), tmp_path / "out", ratios=(0.6, 0.2, 0.2), group_by=r"/(p\d+)_")
+    rows = _rows(tmp_path / "out")
+    for person in range(10):
+        mine = [row for path, row in rows.items() if f"/p{person}_" in path]
+        assert {row.group for row in mine} == {f"p{person}"}
+        assert len({row.split for row in mine}) == 1
+    assert Counter(row.split for row in rows.values()) == {"train": 48, "validation": 16, "test": 16}
+
+
+def test_groups_from_a_table_merge_with_copies(tmp_path: Path) -> None:
+    """A picture of anna is also one of bert's; carl's are nobody else's. The split may lie beside the table."""
+    files = {f"{i}.png": str(i) for i in range(12)} | {"0.png": "shared", "3.png": "shared"}
+    owner = {0: "anna", 1: "anna", 2: "bert", 3: "bert", 4: "carl", 5: "carl"}
+    table = "path,label,group\n" + "".join(f"{i}.png,{'ab'[i % 2]},{owner.get(i, '')}\n" for i in range(12))
+    _written(tmp_path / "in", {**files, "labels.csv": table})
+    _split(tmp_path / "in" / "labels.csv", tmp_path / "in" / "out", ratios=(0.5, 0, 0.5))
+    rows = _rows(tmp_path / "in" / "out")
+    assert len({rows[f"{i}.png"].split for i in range(4)}) == 1
+    groups = [rows[f"{i}.png"].group for i in range(12)]
+    assert len(set(groups[:4])) == 1
+    assert groups[0].startswith("set-")
+    assert groups[4:] == ["carl", "carl", *[""] * 6]
+    assert {row.group for row in find_source(tmp_path / "in" / "out").examples} == {*groups}
+
+
+def test_a_table_of_pictures_inside_the_destination_is_refused(photos: Path, tmp_path: Path) -> None:
+    _split(photos, tmp_path / "out", counts=COUNTS)
+    (tmp_path / "out.csv").write_text(
+        "path,label\n" + "".join(f"out/{row.path},{row.label}\n" for row in _rows(tmp_path / "out").values()),
+        encoding="utf-8",
+    )
+    with pytest.raises(UsageError, match=r"the picture .*\.jpg of the source lies in .*out; choose another"):
+        _split(tmp_path / "out.csv", tmp_path / "out", counts={"train": 1}, overwrite=True)
+
+
+def test_wrong_patterns(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--group-by takes a regular expression; got: \("):
+        _split(photos, tmp_path / "out", group_by="(")
+    with pytest.raises(DataError, match=r"--group-by x\\d finds no group in train/cat\.0\.jpg of .*photos"):
+        _split(photos, tmp_path / "out", group_by=r"x\d")
+    assert not (tmp_path / "out").exists()
+
+
+def test_counts_that_groups_forbid_are_told(tmp_path: Path) -> None:
+    source = _written(tmp_path / "in", {**_plain(8), **{f"cat/{i}.png": "same" for i in range(6)}})
+    result = _split(source, tmp_path / "out", counts={"train": 4, "test": 4})
+    assert result.counts == {
+        "train": {"cat": 4, "dog": 4},
+        "validation": {"cat": 0, "dog": 0},
+        "test": {"cat": 2, "dog": 4},
+    }
+    assert result.too_few == {"cat in test": (2, 4)}
+    assert result.lines == (
+        "left out: 2 pictures",
+        "fewer than asked for, since groups stay on one side: cat in test 2 of 4",
+        "exact copies: 6 pictures in 1 set",
+    )
+
+
+# Sources that are split already
+
+
+def _split_already(folder: Path, **others: str) -> Path:
+    files = {f"{part}/{path}": f"{part} {content}" for part in ("train", "val") for path, content in _plain(4).items()}
+    return _written(folder, {**files, **{name.replace("__", "/") + ".png": text for name, text in others.items()}})
+
+
+def test_parts_are_kept_unless_sizes_are_given(tmp_path: Path) -> None:
+    source = _split_already(tmp_path / "in")
+    kept = _split(source, tmp_path / "kept")
+    assert kept.counts["train"] == kept.counts["validation"] == {"cat": 4, "dog": 4}
+    assert {path.partition("/")[0]: row.split for path, row in _rows(tmp_path / "kept").items()} == {
+        "train": "train",
+        "val": "validation",
+    }
+    pooled = _split(source, tmp_path / "pooled", ratios=(0.75, 0, 0.25))
+    assert pooled.counts["train"] == {"cat": 6, "dog": 6}
+    assert pooled.counts["test"] == {"cat": 2, "dog": 2}
+
+
+def test_the_split_of_a_split_is_the_same(photos: Path, tmp_path: Path) -> None:
+    (photos / "train" / "cat.3.jpg").write_bytes(b"cat 2")
+    _split(photos, tmp_path / "one", folds=2)
+    for source in (tmp_path / "one", tmp_path / "one" / "manifest.csv"):
+        dest = tmp_path / f"two{source.suffix}"
+        _split(source, dest)
+        assert read_examples(dest / "manifest.csv") == read_examples(tmp_path / "one" / "manifest.csv")
+
+
+@pytest.mark.usefixtures("alike")
+def test_duplicates_across_kept_parts(tmp_path: Path) -> None:
+    near = _split_already(tmp_path / "in", train__cat__0="A~ 1", train__cat__1="A~ 2", val__cat__3="A~ 3")
+    with pytest.raises(DataError) as caught:
+        _split(near, tmp_path / "out", near_duplicates="together")
+    assert str(caught.value) == (
+        f"1 duplicate set lies in several parts of {near}, such as train/cat/0.png and val/cat/3.png; take them out of "
+        "the earlier part with --near-duplicates drop, leave them with --near-duplicates ignore, or give sizes, as "
+        "--ratios 0.8,0.1,0.1, to split it anew"
+    )
+    dropped = _split(near, tmp_path / "dropped", near_duplicates="drop")
+    assert dropped.findings.dropped == ("train/cat/0.png", "train/cat/1.png")
+    assert dropped.counts["train"] == {"cat": 2, "dog": 4}
+    assert dropped.counts["validation"] == {"cat": 4, "dog": 4}
+    ignored = _split(near, tmp_path / "ignored", near_duplicates="ignore")
+    assert ignored.left_out == 0
+
+
+@pytest.mark.parametrize("near_duplicates", ["together", "ignore"])
+@pytest.mark.usefixtures("alike")
+def test_copies_across_kept_parts_are_always_an_error(tmp_path: Path, near_duplicates: str) -> None:
+    copied = _split_already(tmp_path / "in", train__cat__0="same", val__cat__3="same")
+    with pytest.raises(DataError, match=r"1 duplicate set lies .*drop, or give sizes"):
+        _split(copied, tmp_path / "out", near_duplicates=near_duplicates)
+
+
+def test_groups_across_kept_parts(tmp_path: Path) -> None:
+    source = _split_already(tmp_path / "in")
+    with pytest.raises(DataError, match=r"8 groups lie in several .*train/cat/0\.png and val/cat/0\.png; give sizes"):
+        _split(source, tmp_path / "out", group_by=r"/(\w+/\d)")
+
+
+@pytest.mark.usefixtures("alike")
+def test_drop_that_empties_a_kept_part(tmp_path: Path) -> None:
+    same = {f"train__cat__{i}": f"A~ {i}" for i in range(4)}
+    source = _split_already(tmp_path / "in", **same, val__cat__3="A~ 9")
+    with pytest.raises(DataError, match=r"no pictures of cat in train; give sizes"):
+        _split(source, tmp_path / "out", near_duplicates="drop")
+
+
+# A second time
+
+
+def _times(folder: Path) -> dict[str, int]:
+    return {path.as_posix(): path.stat().st_mtime_ns for path in [folder, *folder.rglob("*")]}
+
+
+@pytest.mark.parametrize("method", ["copy", "symlink"])
+def test_the_same_split_again_changes_nothing(photos: Path, tmp_path: Path, method: str) -> None:
+    first = _split(photos, tmp_path / "out", counts=COUNTS, method=method)
+    before = _times(tmp_path)
+    again = _split(photos, tmp_path / "out", counts=COUNTS, method=method)
+    assert _times(tmp_path) == before
+    assert (again.counts, again.findings, again.unchanged) == (first.counts, first.findings, True)
+    assert again.lines == ("left out: 2 pictures", "nothing to do: the same split is there already")
+
+
+def test_an_archive_again_changes_nothing(photos: Path, tmp_path: Path) -> None:
+    archive = _zipped(photos)
+    _split(archive, tmp_path / "out", counts=COUNTS)
+    before = _times(tmp_path / "out")
+    assert _split(archive, tmp_path / "out", counts=COUNTS).unchanged
+    assert _times(tmp_path / "out") == before
+    assert {path.name for path in tmp_path.iterdir()} == {"out", "photos", "photos.zip"}
+
+
+@pytest.mark.parametrize(
+    ("wishes", "words"),
+    [
+        ({"counts": COUNTS, "seed": 7}, "seed was 1337, now 7"),
+        ({"ratios": (0.5, 0.25, 0.25)}, "counts was train: 3, validation: 1, test: 2, now not given, ratios was not"),
+        ({"counts": COUNTS, "method": "hardlink"}, "method was copy, now hardlink"),
+        ({"counts": COUNTS, "near_duplicates": "drop"}, "near_duplicates was ignore, now drop"),
+    ],
+)
+def test_other_arguments_are_refused(photos: Path, tmp_path: Path, wishes: dict[str, Any], words: str) -> None:
+    _split(photos, tmp_path / "out", counts=COUNTS)
+    with pytest.raises(WriteError) as caught:
+        _split(photos, tmp_path / "out", **wishes)
+    assert f"out exists already and is another split: {words}" in str(caught.value)
+
+
+def _replace_picture(photos: Path, out: Path) -> None:
+    for path in (photos / "train").iterdir():
+        path.write_bytes(path.read_bytes() + b"!")
+
+
+def _add_pictures(photos: Path, out: Path) -> None:
+    for number in range(100, 140):
+        (photos / "train" / f"cat.{number}.jpg").write_text(str(number), encoding="utf-8")
+
+
+def _lose_picture(photos: Path, out: Path) -> None:
+    next((out / "test" / "cat").iterdir()).unlink()
+
+
+def _spoil_picture(photos: Path, out: Path) -> None:
+    next((out / "test" / "cat").iterdir()).write_bytes(b"spoilt")
+
+
+def _slip_in_picture(photos: Path, out: Path) -> None:
+    (out / "test" / "cat" / "more.jpg").write_bytes(b"more")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (_replace_picture, "of the pictures used 12 changed"),
+        (_add_pictures, r"of the pictures used \d new, \d gone"),
+        (_lose_picture, r"it lacks test/cat/cat\.\d\.jpg"),
+        (_spoil_picture, r"test/cat/cat\.\d\.jpg has changed in it"),
+        (_slip_in_picture, r"it holds test/cat/more\.jpg"),
+    ],
+)
+def test_other_contents_are_refused(
+    photos: Path, tmp_path: Path, change: Callable[[Path, Path], None], words: str
 ) -> None:
-    split_source(photos, tmp_path / "one", ratios=(0.5, 0.25, 0.25))
-    walk = os.walk
+    _split(photos, tmp_path / "out", counts=COUNTS)
+    change(photos, tmp_path / "out")
+    before = _times(tmp_path / "out")
+    with pytest.raises(WriteError, match=rf"another split: {words}.*--overwrite"):
+        _split(photos, tmp_path / "out", counts=COUNTS)
+    assert _times(tmp_path / "out") == before
+    _split(photos, tmp_path / "out", counts=COUNTS, overwrite=True)
+    assert _split(photos, tmp_path / "out", counts=COUNTS).unchanged
 
-    def backwards(*arguments: Any, **options: Any) -> Iterator[tuple[str, list[str], list[str]]]:
-        for folder, folders, files in walk(*arguments, **options):
-            yield folder, folders, sorted(files, reverse=True)
 
-    monkeypatch.setattr(os, "walk", backwards)
-    split_source(photos, tmp_path / "two", ratios=(0.5, 0.25, 0.25))
-    assert _tree(tmp_path / "one") == _tree(tmp_path / "two")
+def test_the_record_of_a_split(photos: Path, tmp_path: Path) -> None:
+    _split(photos, tmp_path / "out", counts=COUNTS, seed=3)
+    record = json.loads((tmp_path / "out" / "split.json").read_text(encoding="utf-8"))
+    assert record["format"] == 1
+    assert record["arguments"] == {
+        "counts": COUNTS,
+        "ratios": None,
+        "seed": 3,
+        "method": "copy",
+        "near_duplicates": "ignore",
+        "group_by": None,
+        "label_regex": None,
+        "folds": None,
+    }
+    assert record["counts"]["train"] == {"cat": 3, "dog": 3}
+    assert str(tmp_path) not in json.dumps(record)
+
+
+@pytest.mark.parametrize("record", ["", "[]", '{"format": 2}', None])
+def test_a_split_without_a_readable_record_is_refused(photos: Path, tmp_path: Path, record: str | None) -> None:
+    _split(photos, tmp_path / "out", counts=COUNTS)
+    place = tmp_path / "out" / "split.json"
+    place.unlink()
+    if record is not None:
+        place.write_text(record, encoding="utf-8")
+    with pytest.raises(WriteError, match=r"exists already; .* --overwrite if it is an earlier split"):
+        _split(photos, tmp_path / "out", counts=COUNTS)
+
+
+# Folds
+
+
+def test_folds_divide_training_alone(tmp_path: Path) -> None:
+    files = {f"{label}/p{i // 2}_{i}.png": f"{label}{i}" for label in ("cat", "dog") for i in range(40)}
+    source = _written(tmp_path / "in", files)
+    result = _split(source, tmp_path / "out", folds=4, group_by=r"/(p\d+)_")
+    assert result.counts["validation"] == {"cat": 0, "dog": 0}
+    rows = _rows(tmp_path / "out").values()
+    assert {row.fold for row in rows if row.split == "test"} == {""}
+    number = Counter((row.fold, row.label) for row in rows if row.split == "train")
+    assert {fold for fold, _ in number} == {"0", "1", "2", "3"}
+    assert max(number.values()) - min(number.values()) <= 2  # 36 pictures a class in groups of two
+    for group_name in {row.group for row in rows}:
+        assert len({(row.split, row.fold) for row in rows if row.group == group_name}) == 1
+
+
+def test_folds_leave_no_validation_part(tmp_path: Path) -> None:
+    for sizes in ({"counts": {"train": 2, "validation": 1}}, {"ratios": (0.8, 0.1, 0.1)}):
+        with pytest.raises(UsageError, match=r"no other; got: .* for validation"):
+            _split(tmp_path / "in", tmp_path / "out", folds=3, **sizes)
+    with pytest.raises(UsageError, match="at least 2 folds; got: 1"):
+        _split(tmp_path / "in", tmp_path / "out", folds=1)
+    with pytest.raises(DataError, match="validation pictures already"):
+        _split(_split_already(tmp_path / "in"), tmp_path / "out", folds=3)
 
 
 # The command
 
 
 @pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch) -> CliRunner:
-    api = SimpleNamespace(split=split_source)
-    monkeypatch.setitem(sys.modules, "cnntrain.api", api)  # type: ignore[arg-type]
+def cli(monkeypatch: pytest.MonkeyPatch, alike: None) -> CliRunner:
+    def split(source: Path, dest: Path, *, overwrite: bool, on_event: Any, **wishes: Any) -> SplitResult:
+        return split_source(source, dest, Wishes(**wishes), overwrite=overwrite)
+
+    api = SimpleNamespace(split=split)
+    monkeypatch.setitem(sys.modules, "cnntrain.api", api)
     monkeypatch.setattr(cnntrain, "api", api, raising=False)
     return CliRunner()
 
 
 def test_table(cli: CliRunner, photos: Path, tmp_path: Path) -> None:
     arguments = [str(photos), str(tmp_path / "out"), "--train", "3", "--validation", "1", "--test", "2"]
-    result = cli.invoke(group, ["split", *arguments], catch_exceptions=False)
-    assert result.stdout.splitlines() == [
+    table = [
         "class  train  validation  test  total",
         "cat        3           1     2      6",
         "dog        3           1     2      6",
+        "left out: 2 pictures",
     ]
-    assert result.stderr == "2 pictures are in no part\n"
-    assert result.exit_code == 0
+    for more in ([], ["nothing to do: the same split is there already"]):
+        result = cli.invoke(group, ["split", *arguments], catch_exceptions=False)
+        assert result.stdout.splitlines() == table + more
+        assert result.stderr == ""
+        assert result.exit_code == 0
 
 
 def test_json(cli: CliRunner, photos: Path, tmp_path: Path) -> None:
+    (photos / "train" / "cat.6.jpg").write_bytes(b"cat 5")
+    (photos / "train" / "cat.7.tif").write_bytes(b"II*\0")
     arguments = [str(photos), str(tmp_path / "out"), "--ratios", "0.5, 0.25,0.25", "--seed", "8", "--json"]
     result = cli.invoke(group, ["split", *arguments], catch_exceptions=False)
     assert json.loads(result.stdout) == {
@@ -463,6 +675,17 @@ def test_json(cli: CliRunner, photos: Path, tmp_path: Path) -> None:
         "counts": {"train": {"cat": 3, "dog": 3}, "validation": {"cat": 2, "dog": 2}, "test": {"cat": 2, "dog": 2}},
         "seed": 8,
         "left_out": 0,
+        "too_few": {},
+        "unchanged": False,
+        "findings": {
+            "pictures": 14,
+            "exact_copies": [["train/cat.5.jpg", "train/cat.6.jpg"]],
+            "near_duplicates": [],
+            "label_conflicts": [],
+            "dropped": [],
+            "bad_pictures": {},
+            "passed_over": {".tif": 1},
+        },
     }
     assert result.stderr == ""
 
@@ -471,7 +694,8 @@ def test_wrong_options(cli: CliRunner, photos: Path, tmp_path: Path) -> None:
     place = [str(photos), str(tmp_path / "out")]
     assert cli.invoke(group, ["split", *place, "--ratios", "most"]).exit_code == 2
     assert cli.invoke(group, ["split", *place, "--method", "move"]).exit_code == 2
-    for wrong in (["--test", "2"], ["--train", "1", "--ratios", "1,0,0"]):
+    assert cli.invoke(group, ["split", *place, "--near-duplicates", "maybe"]).exit_code == 2
+    for wrong in (["--test", "2"], ["--train", "1", "--ratios", "1,0,0"], ["--group-by", "["], ["--folds", "1"]):
         error = cli.invoke(group, ["split", *place, *wrong]).exception
         assert isinstance(error, CnntrainError)
         assert error.exit_code == 2

@@ -2,32 +2,48 @@
 
 from pathlib import Path
 
+from cnntrain.api.cross_validation import CrossValidation, fit_folds
 from cnntrain.api.data import split, write_dataset
 from cnntrain.api.evaluation import Evaluation, evaluate
+from cnntrain.api.explanation import ActivationPictures, explain_activations
 from cnntrain.api.plotting import SMOOTHING, plot
+from cnntrain.api.prediction import predict
+from cnntrain.api.scanning import scan, write_scan
 from cnntrain.api.training import fit, summary
-from cnntrain.data.split import SplitResult
+from cnntrain.data.scanning.findings import Finding, Scan
+from cnntrain.data.splitting.report import SplitResult
+from cnntrain.evaluation.predictions import Predictions
 from cnntrain.runs.run import Run, open_run
 from cnntrain.training.events import EpochDone, Event, Message, StageStarted, StepDone, as_line
 
 __all__ = [
     "SMOOTHING",
+    "ActivationPictures",
+    "CrossValidation",
     "EpochDone",
     "Evaluation",
     "Event",
+    "Finding",
     "Message",
+    "Predictions",
     "Run",
+    "Scan",
     "SplitResult",
     "StageStarted",
     "StepDone",
     "as_line",
     "evaluate",
+    "explain_activations",
     "fit",
+    "fit_folds",
     "load_run",
     "plot",
+    "predict",
+    "scan",
     "split",
     "summary",
     "write_dataset",
+    "write_scan",
 ]
 
 

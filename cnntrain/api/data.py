@@ -3,8 +3,11 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from cnntrain.data.split import SplitResult, split_source
+from cnntrain.data.splitting.report import SplitResult
+from cnntrain.data.splitting.split import split_source
+from cnntrain.data.splitting.wishes import Wishes
 from cnntrain.runtime import prepare
+from cnntrain.training.events import OnEvent, StepDone, ignore
 
 
 def write_dataset(name: str, dest: str | Path) -> int:
@@ -37,9 +40,54 @@ def split(
     ratios: Sequence[float] | None = None,
     seed: int = 1337,
     method: str = "copy",
+    near_duplicates: str = "together",
+    group_by: str | None = None,
+    label_regex: str | None = None,
+    folds: int | None = None,
     overwrite: bool = False,
+    on_event: OnEvent | None = None,
 ) -> SplitResult:
-    """Splits a folder or zip of labelled pictures; see `cnntrain.data.split.split_source`."""
+    """Splits labelled pictures into training, validation and test, so that nothing leaks from one to another.
+
+    Args:
+        source: A folder, a CSV or TSV file, or a `.zip` or `.tar` of either.
+        dest: The folder to make. Where the same split is there already, nothing is written.
+        counts: Pictures a class of train, validation and test; a part that is absent gets none.
+        ratios: Shares of the three instead. Without either, a source that is split already keeps its parts; any other
+            is split into 0.8, 0.1 and 0.1, or into 0.9, 0 and 0.1 with folds.
+        seed: Another one gives another split.
+        method: `copy`, `hardlink` or `symlink` (absolute); an archive can only be copied.
+        near_duplicates: `together`: on one side; `drop`: one of each set is used; `ignore`: not looked for.
+        group_by: A regular expression, searched in each path: pictures with the same match, or first group of it, stay
+            on one side. The source's own groups count when it is absent.
+        label_regex: A regular expression that finds the class in each path.
+        folds: Number of cross-validation folds that training pictures are divided into, in the manifest.
+        overwrite: Whether an earlier split is replaced.
+        on_event: Told how far it is.
+
+    Raises:
+        UsageError: The arguments contradict each other, or one of `source` and `dest` lies inside the other.
+        DataError: The source is missing, damaged, unfit or too small, or groups forbid the split.
+        WriteError: `dest` exists and is not to be replaced, or cannot be written.
+    """
+    listener = on_event or ignore
+    wishes = Wishes(
+        counts=counts,
+        ratios=ratios,
+        seed=seed,
+        method=method,
+        near_duplicates=near_duplicates,
+        group_by=group_by,
+        label_regex=label_regex,
+        folds=folds,
+    )
+    wishes.check()
+    if near_duplicates != "ignore":
+        prepare("cpu")
     return split_source(
-        Path(source), Path(dest), counts=counts, ratios=ratios, seed=seed, method=method, overwrite=overwrite
+        Path(source),
+        Path(dest),
+        wishes,
+        overwrite=overwrite,
+        on_looked=lambda done, count: listener(StepDone("pictures looked at", done, count)),
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnntrain.api.plotting import plot
-from cnntrain.config import Source, load_config
+from cnntrain.config import LoadedConfig, Source, load_config
 from cnntrain.config.resolving import without_weights
 from cnntrain.config.stages import plan_stages
 from cnntrain.errors import CnntrainError
@@ -27,6 +27,7 @@ def fit(
     smoke: bool = False,
     device: DeviceChoice = "auto",
     overwrite: bool = False,
+    allow_leak: bool = False,
     on_event: OnEvent | None = None,
 ) -> Run:
     """Trains the model of a configuration and writes a run directory.
@@ -40,6 +41,7 @@ def fit(
         smoke: Two steps a stage with random weights, on generated pictures where the data is not there.
         device: `auto`, `cpu` or `gpu`.
         overwrite: Whether an earlier run in `run_dir` is replaced.
+        allow_leak: Whether the same picture may be in two splits; it is recorded.
         on_event: Told what happens while it trains.
 
     Returns:
@@ -55,13 +57,13 @@ def fit(
     """
     listener = on_event or ignore
     loaded = load_config(config, overrides=[overrides] if isinstance(overrides, str) else overrides)
-    path = Path(run_dir) if run_dir is not None else Path("runs") / Path(loaded.name).stem
+    path = run_directory_of(loaded, run_dir)
     check_vacant(path, overwrite=overwrite)
     found = prepare(device)
     from cnntrain.training.preparing import make_job, prepare_fit
     from cnntrain.training.session import Session
 
-    prepared = prepare_fit(loaded, smoke=smoke, on_event=listener)
+    prepared = prepare_fit(loaded, smoke=smoke, allow_leak=allow_leak, on_event=listener)
     directory = create(path, overwrite=overwrite)
     try:
         Session(make_job(prepared, directory, found), directory, listener).run()
@@ -71,6 +73,11 @@ def fit(
         raise
     _draw_curves_of(Run(directory))
     return open_run(path)
+
+
+def run_directory_of(loaded: LoadedConfig, run_dir: str | Path | None) -> Path:
+    """Where a run goes: the folder given, else `runs/` with the configuration's name."""
+    return Path(run_dir) if run_dir is not None else Path("runs") / Path(loaded.name).stem
 
 
 def _draw_curves_of(run: Run) -> None:

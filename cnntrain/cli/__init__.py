@@ -12,7 +12,7 @@ import click
 
 from cnntrain.errors import CnntrainError, WriteError
 
-COMMANDS = ("data", "split", "fit", "evaluate", "plot", "summary")
+COMMANDS = ("data", "split", "scan", "fit", "evaluate", "predict", "plot", "explain", "summary")
 _BUG = 1
 _READER_GONE = 141
 

@@ -15,9 +15,11 @@ import click
     help="Which of the run's own pictures.  [default: test]",
 )
 @click.option(
-    "--data", metavar="SOURCE", type=click.Path(path_type=Path), help="Other pictures: a folder with a folder a class."
+    "--data", metavar="SOURCE", type=click.Path(path_type=Path), help="Other pictures: a folder, a table or an archive."
 )
 @click.option("--name", help="What the other pictures are called in the run.  [default: their folder's name]")
+@click.option("--label-regex", metavar="REGEX", help="Find the class in each path of the other pictures.")
+@click.option("--allow-leak", is_flag=True, help="Measure even on pictures that the run was trained on.")
 @click.option(
     "--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True, help="What to run on."
 )
@@ -27,6 +29,8 @@ def command(
     split: str | None,
     data: Path | None,
     name: str | None,
+    label_regex: str | None,
+    allow_leak: bool,
     device: Literal["auto", "cpu", "gpu"],
     as_json: bool,
 ) -> None:
@@ -35,7 +39,16 @@ def command(
     from cnntrain.cli.progress import shown_progress
 
     with shown_progress() as show:
-        evaluation = api.evaluate(run, split=split, data=data, name=name, device=device, on_event=show)
+        evaluation = api.evaluate(
+            run,
+            split=split,
+            data=data,
+            name=name,
+            label_regex=label_regex,
+            allow_leak=allow_leak,
+            device=device,
+            on_event=show,
+        )
     if as_json:
         click.echo(json.dumps(evaluation.to_json(), ensure_ascii=False))
     else:

@@ -3,12 +3,9 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
-
-if TYPE_CHECKING:
-    from cnntrain.api import SplitResult
 
 
 def _numbers(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[float, ...] | None:
@@ -37,51 +34,56 @@ def _numbers(_context: click.Context, _option: click.Parameter, value: str | Non
     type=click.Choice(["copy", "hardlink", "symlink"]),
     default="copy",
     show_default=True,
-    help="How pictures get into DEST; a zip can only be copied.",
+    help="How pictures get into DEST; an archive can only be copied.",
+)
+@click.option(
+    "--near-duplicates",
+    type=click.Choice(["together", "drop", "ignore"]),
+    default="together",
+    show_default=True,
+    help="Put pictures that look the same on one side, use one of each set, or do not look for them.",
+)
+@click.option(
+    "--group-by",
+    metavar="REGEX",
+    help="Keep pictures on one side whose paths have the same match of this pattern, or of its first group.",
+)
+@click.option("--label-regex", metavar="REGEX", help="Find the class in each path by this pattern's first group.")
+@click.option(
+    "--folds",
+    type=int,
+    metavar="K",
+    help="Divide training into K cross-validation folds, in the manifest; then there is no validation part.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an earlier split at DEST.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of the table.")
 def command(
-    source: Path,
-    dest: Path,
-    train: int | None,
-    validation: int | None,
-    test: int | None,
-    ratios: tuple[float, ...] | None,
-    seed: int,
-    method: str,
-    overwrite: bool,
-    as_json: bool,
+    source: Path, dest: Path, train: int | None, validation: int | None, test: int | None, as_json: bool, **wishes: Any
 ) -> None:
     """Split the pictures of SOURCE into DEST/train, DEST/validation and DEST/test, a folder a class in each.
 
-    SOURCE is a folder or a .zip with a folder a class, or with pictures whose names begin with their class and a dot
-    (cat.0.jpg). The same seed gives the same split on every machine. DEST/manifest.csv lists every picture.
+    SOURCE is a folder with a folder a class, or with pictures whose names begin with their class and a dot (cat.0.jpg);
+    a CSV or TSV file with the columns path and label; or a .zip or .tar of either. If it is split already its parts are
+    kept, unless sizes are given. The same seed gives the same split on every machine, and the same command a second
+    time changes nothing. DEST/manifest.csv lists every picture.
     """
     from cnntrain import api
+    from cnntrain.cli.progress import shown_progress
 
     asked = {"train": train, "validation": validation, "test": test}
     counts = {split: number for split, number in asked.items() if number is not None} or None
-    result = api.split(source, dest, counts=counts, ratios=ratios, seed=seed, method=method, overwrite=overwrite)
-    click.echo(_document(result) if as_json else _table(result.counts))
-    if result.left_out and not as_json:
-        click.echo(f"{result.left_out} pictures are in no part", err=True)
-
-
-def _document(result: "SplitResult") -> str:
-    """The result as JSON."""
-    values = {"dest": str(result.dest), "counts": result.counts, "seed": result.seed, "left_out": result.left_out}
-    return json.dumps(values, ensure_ascii=False)
+    with shown_progress() as show:
+        result = api.split(source, dest, counts=counts, on_event=show, **wishes)
+    lines = [json.dumps(result.to_json(), ensure_ascii=False)] if as_json else [_table(result.counts), *result.lines]
+    click.echo("\n".join(lines))
 
 
 def _table(counts: Mapping[str, Mapping[str, int]]) -> str:
     """A row a class and a column a part, aligned."""
+    from cnntrain.cli.tables import aligned
+
     rows = [["class", *counts, "total"]]
     for label in next(iter(counts.values())):
         numbers = [counts[split][label] for split in counts]
         rows.append([label, *map(str, numbers), str(sum(numbers))])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join([name.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))])
-        for name, *cells in rows
-    )
+    return aligned(rows)

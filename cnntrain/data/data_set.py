@@ -1,17 +1,22 @@
 """The data set of a configuration: its examples and the names of its classes, or what is wrong with it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cnntrain.config import Problem
 from cnntrain.config.sections import Data
 from cnntrain.data.examples import Example, class_names, in_split
-from cnntrain.data.sources import find_split_examples
+from cnntrain.data.inspection import Inspected, Skipped, inspect
+from cnntrain.data.leaks import Leak, described, groups_across_splits, leaks_between_splits
+from cnntrain.data.scanning.duplicates import alike_among
+from cnntrain.data.sources import find_source, kept_unpacked
+from cnntrain.data.splitting.folds import fold_numbers, folded
 from cnntrain.errors import DataError
 
 SOURCE = ("data", "source")
 CLASSES = ("data", "classes")
+FOLD = ("data", "fold")
 
 
 @dataclass(frozen=True)
@@ -21,10 +26,16 @@ class DataSet:
     Args:
         examples: All of them, with their splits.
         classes: Names in the order of the model's outputs.
+        skipped: Bad pictures that were left out.
+        leaks: Pairs of the same picture in two splits, which were allowed.
+        notes: What its owner should know.
     """
 
     examples: tuple[Example, ...]
     classes: tuple[str, ...]
+    skipped: tuple[Skipped, ...] = ()
+    leaks: tuple[Leak, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def split(self, name: str) -> tuple[Example, ...]:
         """The examples of one split."""
@@ -38,12 +49,28 @@ def find_data_set(data: Data) -> tuple[DataSet | None, list[Problem]]:
         The data set, or nothing and what is wrong with it.
     """
     try:
-        examples = find_split_examples(Path(data.source).expanduser())
+        examples = _found(data)
     except DataError as error:
         return None, [Problem(key=SOURCE, what=str(error))]
+    if data.fold is not None:
+        try:
+            examples = folded(examples, data.fold)
+        except DataError as error:
+            return None, [Problem(key=FOLD, what=str(error))]
     found = class_names(in_split(examples, "train"))
     problems = check_classes(data.classes, found)
     return (None, problems) if problems else (DataSet(examples, _in_order(data.classes, found)), [])
+
+
+def _found(data: Data) -> tuple[Example, ...]:
+    """The pictures of a source that is split already, with absolute paths. Raises DataError, also where it is not."""
+    found = find_source(kept_unpacked(Path(data.source).expanduser()), name=data.source)
+    if not found.is_split:
+        raise DataError(
+            f"{data.source} is not split: it has no folder train beside validation or test; "
+            f"run `cnntrain split {data.source} DEST` first"
+        )
+    return found.absolute
 
 
 def _in_order(wished: tuple[str, ...] | int | None, found: tuple[str, ...]) -> tuple[str, ...]:
@@ -78,6 +105,64 @@ def names_without_data(wished: tuple[str, ...] | int | None) -> tuple[str, ...]:
     if isinstance(wished, tuple):
         return wished
     return tuple(f"class_{number}" for number in range(wished or 2))
+
+
+def inspected(
+    data_set: DataSet, data: Data, *, allow_leak: bool, on_picture: Callable[[int], None] = lambda _: None
+) -> DataSet:
+    """Looks at every picture of a data set.
+
+    Args:
+        data_set: As it was found.
+        data: Says what counts as bad, and what is done about it.
+        allow_leak: Whether the same file may be in two splits.
+        on_picture: Told the number of pictures that are done.
+
+    Returns:
+        The good pictures with their checksums and orientations, and what was found.
+
+    Raises:
+        DataError: Pictures are bad and not to be skipped, a class has none left to train on, or the same file or group
+            lies in two splits and that is not allowed.
+    """
+    seen = inspect(data_set.examples, max_pixels=data.max_pixels, bad_images=data.bad_images, on_picture=on_picture)
+    trained = {example.label for example in in_split(seen.examples, "train")}
+    if missing := [name for name in data_set.classes if name not in trained]:
+        raise DataError(f"no good training picture of {', '.join(missing)} is left; mend or replace the bad ones")
+    leaks = leaks_between_splits(seen.examples)
+    if not allow_leak:
+        _refuse_leaks(data.source, leaks, groups_across_splits(seen.examples))
+    return DataSet(seen.examples, data_set.classes, seen.skipped, leaks, tuple(_notes(seen, leaks)))
+
+
+def _refuse_leaks(source: str, leaks: Sequence[Leak], groups: Sequence[str]) -> None:
+    ways_out = "split again with `cnntrain split`, which keeps them together, or go on with --allow-leak"
+    if leaks:
+        raise DataError(f"{source}: {described(leaks)}; {ways_out}")
+    if groups:
+        raise DataError(f"{source}: {len(groups)} groups lie in more than one split, {groups[0]} first; {ways_out}")
+
+
+def _notes(seen: Inspected, leaks: Sequence[Leak]) -> Iterator[str]:
+    if seen.skipped:
+        first = seen.skipped[0]
+        yield f"{len(seen.skipped)} bad pictures are skipped, {first.path} ({first.problem}) first; run.json lists them"
+    if leaks:
+        yield f"a leak is allowed: {described(leaks)}"
+    if groups := groups_across_splits(seen.examples):
+        yield f"a leak is allowed: {len(groups)} groups lie in more than one split, {groups[0]} first"
+    sets = [{seen.examples[index].split for index in members} for members in alike_among(seen.looks)]
+    if across := sum(len(splits) > 1 for splits in sets):
+        yield f"{across} sets of near-duplicates lie in more than one split; `cnntrain scan` names them"
+
+
+def folds_of(data: Data) -> tuple[int, ...]:
+    """The numbers of the cross-validation folds that the data of a configuration has; none without a manifest.
+
+    Raises:
+        DataError: There is no such data.
+    """
+    return fold_numbers(_found(data))
 
 
 def smoke_examples(data_set: DataSet, *, batch_size: int, steps: int) -> DataSet:

@@ -1,84 +1,80 @@
-"""A look at every picture before anything is trained on it: can it be read and decoded, and what is its checksum."""
+"""A look at every picture before anything is done with it: which are good, and what each of them is."""
 
-import hashlib
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
+from typing import Literal
 
-import tensorflow as tf
-
-from cnntrain.data.decoder import decode_as_stored, is_animated_webp
 from cnntrain.data.examples import Example
+from cnntrain.data.scanning.look import Look
+from cnntrain.data.scanning.look_at import look_at_all
 from cnntrain.errors import DataError
 
-_NAMED = 20
+_NAMED = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Inspection:
-    """What was found in one file.
+class Skipped:
+    """A bad picture that was left out.
 
     Args:
-        sha256: Checksum of its bytes, empty when it cannot be read.
-        problem: Why it cannot be used, empty when it can.
+        path: Where it lies.
+        split: What it would have been in.
+        problem: What is wrong with it.
     """
 
-    sha256: str
+    path: str
+    split: str
     problem: str
 
 
-def inspect(path: Path) -> Inspection:
-    """Reads and decodes one picture."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        return Inspection(sha256="", problem=error.strerror or str(error))
-    checksum = hashlib.sha256(content).hexdigest()
-    if not content:
-        return Inspection(checksum, "the file is empty")
-    if is_animated_webp(content):
-        return Inspection(checksum, "an animated WebP; save one frame of it as a picture")
-    try:
-        decode_as_stored(content)
-    except (tf.errors.OpError, ValueError) as error:
-        return Inspection(checksum, _reason(error))
-    return Inspection(checksum, "")
-
-
-def _reason(error: Exception) -> str:
-    """The part of TensorFlow's message that says what is wrong with the bytes."""
-    text = " ".join(str(getattr(error, "message", error)).split())
-    return text.split("}} ")[-1].split(" [Op:")[0][:120]
-
-
-def inspect_all(
-    examples: Sequence[Example], *, on_picture: Callable[[int], None] = lambda _: None
-) -> tuple[Example, ...]:
-    """Inspects every picture, on all cores, and gives the examples back with their checksums.
+@dataclass(frozen=True)
+class Inspected:
+    """Pictures that can be used.
 
     Args:
-        examples: What is inspected.
+        examples: With their checksums and orientations.
+        looks: What each of them holds, in the same order.
+        skipped: The others.
+    """
+
+    examples: tuple[Example, ...]
+    looks: tuple[Look, ...]
+    skipped: tuple[Skipped, ...] = ()
+
+
+def inspect(
+    examples: Sequence[Example],
+    *,
+    max_pixels: int,
+    bad_images: Literal["error", "skip"],
+    on_picture: Callable[[int], None] = lambda _: None,
+) -> Inspected:
+    """Looks at every picture, on all cores; what was looked at before is remembered by its content.
+
+    Args:
+        examples: With absolute paths.
+        max_pixels: Largest height times width of a picture that is decoded.
+        bad_images: Whether bad ones are an error or are left out.
         on_picture: Told the number of pictures that are done.
 
     Raises:
-        DataError: Some cannot be read or decoded; the message names them.
+        DataError: There are bad pictures and they are not to be left out; the message names them.
     """
-    with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
-        found = []
-        for seen in pool.map(inspect, (Path(example.path) for example in examples)):
-            found.append(seen)
-            on_picture(len(found))
-    bad = [(example, seen.problem) for example, seen in zip(examples, found, strict=True) if seen.problem]
-    if bad:
-        names = ", ".join(f"{example.path} ({problem})" for example, problem in bad[:_NAMED])
-        more = f" and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
-        raise DataError(f"{len(bad)} of {len(examples)} pictures cannot be decoded, remove or mend them: {names}{more}")
-    return tuple(replace(example, sha256=seen.sha256) for example, seen in zip(examples, found, strict=True))
+    looks = look_at_all([example.path for example in examples], max_pixels=max_pixels, on_picture=on_picture)
+    seen = list(zip(examples, looks, strict=True))
+    skipped = tuple(Skipped(example.path, example.split, look.problem) for example, look in seen if look.fault)
+    if skipped and bad_images == "error":
+        raise DataError(_all_named(skipped, len(examples)))
+    good = [(example, look) for example, look in seen if not look.fault]
+    return Inspected(
+        tuple(replace(example, sha256=look.sha256, orientation=look.orientation) for example, look in good),
+        tuple(look for _, look in good),
+        skipped,
+    )
 
 
-def fingerprint(examples: Sequence[Example]) -> str:
-    """SHA-256 of what a data set holds: split, label and checksum of every picture, whatever their names and order."""
-    rows = sorted(f"{example.split}\t{example.label}\t{example.sha256}\n" for example in examples)
-    return hashlib.sha256("".join(rows).encode()).hexdigest()
+def _all_named(bad: Sequence[Skipped], count: int) -> str:
+    names = ", ".join(f"{picture.path} ({picture.problem})" for picture in bad[:_NAMED])
+    more = f" and {len(bad) - _NAMED} more, which cnntrain scan names" if len(bad) > _NAMED else ""
+    advice = "mend them, set data.bad_images: skip, or take them out of the source and split again"
+    return f"{len(bad)} of {count} pictures are bad; {advice}: {names}{more}"

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ class Pictures:
     Args:
         paths: One a picture.
         labels: int64 (N,), index of the class.
+        orientations: uint8 (N,), how each is turned upright, EXIF's 1 to 8.
         preprocessing: How files become arrays.
         stored: (N, …), in memory or mapped from disk: uint8 decoded pictures, or float32 feature maps of them. Absent:
             pictures are decoded when needed.
@@ -34,6 +35,7 @@ class Pictures:
 
     paths: tuple[str, ...]
     labels: npt.NDArray[np.int64]
+    orientations: npt.NDArray[np.uint8]
     preprocessing: Preprocessing
     stored: npt.NDArray[Any] | None = None
 
@@ -70,6 +72,7 @@ def open_pictures(
     pictures = Pictures(
         paths=tuple(example.path for example in examples),
         labels=np.array([index[example.label] for example in examples], np.int64),
+        orientations=np.array([example.orientation for example in examples], np.uint8),
         preprocessing=preprocessing,
     )
     if cache == "none" or not examples:
@@ -87,17 +90,17 @@ def open_pictures(
     for batch in image_batches(pictures, 64).as_numpy_iterator():
         decoded[start : start + len(batch)] = batch
         start += len(batch)
-    return Pictures(pictures.paths, pictures.labels, preprocessing, decoded)
+    return replace(pictures, stored=decoded)
 
 
 def _decoding(pictures: Pictures, order: npt.NDArray[np.int64], batch_size: int) -> Any:
     """A data set of uint8 batches decoded from the files, in the given order."""
 
-    def read(path: Any) -> Any:
-        return decode(tf.io.read_file(path), pictures.preprocessing)
+    def read(path: Any, orientation: Any) -> Any:
+        return decode(tf.io.read_file(path), orientation, pictures.preprocessing)
 
-    paths = tf.constant([pictures.paths[i] for i in order], tf.string)
-    files = tf.data.Dataset.from_tensor_slices(paths)
+    paths = tf.constant([os.fsencode(pictures.paths[i]) for i in order], tf.string)
+    files = tf.data.Dataset.from_tensor_slices((paths, pictures.orientations[order]))
     return files.map(read, num_parallel_calls=os.cpu_count() or 2, deterministic=True).batch(batch_size)
 
 

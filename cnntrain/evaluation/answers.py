@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,15 +69,34 @@ def predictions_csv(answers: Answers) -> str:
     The columns are path, label, predicted, correct (`true` or `false`), confidence (the probability of the predicted
     class) and `p_CLASS` for each class; numbers have six significant digits.
     """
+    rows = (
+        (path, answers.classes[truth], answers.classes[predicted], "true" if truth == predicted else "false")
+        for path, truth, predicted in zip(answers.paths, answers.truth, answers.predicted, strict=True)
+    )
+    return probabilities_csv(("path", "label", "predicted", "correct"), rows, answers.probabilities, answers.classes)
+
+
+def probabilities_csv(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], probabilities: NDArray[np.float32], classes: Sequence[str]
+) -> str:
+    """Probabilities as CSV, a header and a row a picture.
+
+    Args:
+        columns: Names of the leading columns.
+        rows: Their cells, for each of N pictures.
+        probabilities: float32 array of shape (N, C).
+        classes: C names.
+
+    Returns:
+        The leading columns, then confidence (the largest probability) and `p_CLASS` for each class, numbers with six
+        significant digits.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", "label", "predicted", "correct", "confidence", *(f"p_{name}" for name in answers.classes)])
-    rows = zip(answers.paths, answers.truth, answers.predicted, answers.probabilities, strict=True)
-    for picture, truth, predicted, probabilities in rows:
-        shown = [f"{probability:.6g}" for probability in probabilities.tolist()]
-        names = answers.classes[truth], answers.classes[predicted]
-        correct = "true" if truth == predicted else "false"
-        writer.writerow([picture, *names, correct, shown[predicted], *shown])
+    writer.writerow([*columns, "confidence", *(f"p_{name}" for name in classes)])
+    for cells, row in zip(rows, probabilities, strict=True):
+        shown = [f"{probability:.6g}" for probability in row.tolist()]
+        writer.writerow([*cells, shown[int(np.argmax(row))], *shown])
     return text.getvalue()
 
 

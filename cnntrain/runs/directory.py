@@ -77,6 +77,10 @@ class RunDirectory:
             raise UsageError(f"the name of an evaluation is one folder name; got: {name}; choose another --name")
         return self.path / "evaluation" / name
 
+    def activations(self, picture: str) -> Path:
+        """The folder with what the layers make of one picture, which is called by its file's name without suffix."""
+        return self.path / "explain" / "activations" / picture
+
 
 def check_vacant(path: Path, *, overwrite: bool) -> None:
     """Makes sure that a new run may be made at `path`.

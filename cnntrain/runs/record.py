@@ -38,7 +38,8 @@ class RunRecord:
         seed: Of everything random.
         versions: Of cnntrain, Python and the libraries.
         device: Kind, name and number of what it ran on.
-        data: Fingerprint, and number of pictures a split.
+        data: Fingerprint of all pictures, number of pictures and hash of each split, bad pictures that were skipped,
+            and pictures in two splits that were allowed.
         smoke: Whether it was only a trial with a few steps.
         best: The epoch whose weights were kept, absent before the first.
         timings: Seconds by part of the work.

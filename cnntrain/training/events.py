@@ -98,5 +98,10 @@ def _epoch_line(event: EpochDone) -> str:
     return "  ".join(parts) + ("  best" if event.is_best else "")
 
 
+def pictures_told(on_event: OnEvent, count: int) -> Callable[[int], None]:
+    """What tells a listener how many of `count` pictures have been looked at."""
+    return lambda done: on_event(StepDone("pictures looked at", done, count))
+
+
 def ignore(event: Event) -> None:
     """Takes an event and says nothing."""

@@ -11,17 +11,16 @@ from cnntrain.config import Config, LoadedConfig, Pretrained, Problem
 from cnntrain.config.resolving import SMOKE_STEPS, resolve, smoke_config
 from cnntrain.config.stages import plan_stages
 from cnntrain.data.cache import choose_cache, machine_memory
-from cnntrain.data.data_set import DataSet, find_data_set, names_without_data, smoke_examples
+from cnntrain.data.data_set import DataSet, find_data_set, inspected, names_without_data, smoke_examples
 from cnntrain.data.decoder import preprocessing_of
 from cnntrain.data.generated import write_generated
-from cnntrain.data.inspection import inspect_all
 from cnntrain.data.pipeline import steps_of
-from cnntrain.data.sources import find_split_examples
+from cnntrain.data.sources import find_source
 from cnntrain.models.checks import check
 from cnntrain.models.network import Network, build_network
 from cnntrain.runs.directory import RunDirectory
 from cnntrain.runtime import Device
-from cnntrain.training.events import OnEvent, StepDone
+from cnntrain.training.events import OnEvent, pictures_told
 from cnntrain.training.loop import shows_pictures_once
 from cnntrain.training.session import Job, out_of_memory
 
@@ -45,7 +44,7 @@ class Prepared:
     smoke: bool
 
 
-def prepare_fit(loaded: LoadedConfig, *, smoke: bool, on_event: OnEvent) -> Prepared:
+def prepare_fit(loaded: LoadedConfig, *, smoke: bool, allow_leak: bool, on_event: OnEvent) -> Prepared:
     """Checks a configuration with its data, builds its network and looks at every picture. Nothing is written.
 
     Keras's global random state is seeded with the configuration's seed.
@@ -53,11 +52,12 @@ def prepare_fit(loaded: LoadedConfig, *, smoke: bool, on_event: OnEvent) -> Prep
     Args:
         loaded: What the user wrote.
         smoke: Whether it is only a trial: a few pictures, or none when the source is not there.
+        allow_leak: Whether the same picture may be in two splits.
         on_event: Told how far the look at the pictures is.
 
     Raises:
         ConfigError: The configuration has problems; all of them are named.
-        DataError: Only the data is wrong, or a picture cannot be decoded.
+        DataError: Only the data is wrong: pictures are bad, or lie in two splits.
         ModelFileError: The pretrained weights cannot be used.
         TrainingError: The memory does not suffice for the network.
     """
@@ -70,8 +70,10 @@ def prepare_fit(loaded: LoadedConfig, *, smoke: bool, on_event: OnEvent) -> Prep
     if smoke and data_set is not None:
         data_set = smoke_examples(data_set, batch_size=config.data.batch_size, steps=SMOKE_STEPS)
     classes = names_without_data(config.data.classes) if data_set is None else data_set.classes
-    network = _build(config, len(classes))
-    return Prepared(config, classes, network, data_set and _inspect(data_set, on_event), smoke)
+    if data_set is not None:
+        told = pictures_told(on_event, len(data_set.examples))
+        data_set = inspected(data_set, config.data, allow_leak=allow_leak, on_picture=told)
+    return Prepared(config, classes, _build(config, len(classes)), data_set, smoke)
 
 
 def _build(config: Config, class_count: int) -> Network:
@@ -80,13 +82,6 @@ def _build(config: Config, class_count: int) -> Network:
         return build_network(config, class_count, mixed_precision=config.train.mixed_precision)
     except (MemoryError, OverflowError, tf.errors.ResourceExhaustedError) as error:
         raise out_of_memory(config) from error
-
-
-def _inspect(data_set: DataSet, on_event: OnEvent) -> DataSet:
-    """Decodes every picture once; gives the data set with their checksums."""
-    count = len(data_set.examples)
-    seen = inspect_all(data_set.examples, on_picture=lambda done: on_event(StepDone("pictures looked at", done, count)))
-    return DataSet(seen, data_set.classes)
 
 
 def make_job(prepared: Prepared, directory: RunDirectory, device: Device) -> Job:
@@ -117,6 +112,7 @@ def _notes(prepared: Prepared) -> tuple[str, ...]:
         notes.append(f"{config.data.source} is not there: training on generated pictures")
     elif not prepared.data_set.split("validation"):
         notes.append("there are no validation pictures: training itself is monitored")
+    notes += prepared.data_set.notes if prepared.data_set else ()
     is_random = isinstance(config.model, Pretrained) and config.model.weights == "none" and not prepared.smoke
     if is_random and any(stage.unfreeze != "all" for stage in plan_stages(config)):
         notes.append("model.weights is none: the frozen layers of the backbone are random")
@@ -135,8 +131,10 @@ def _generate(prepared: Prepared, folder: Path) -> DataSet:
         counts={"train": a_batch * SMOKE_STEPS, "validation": a_batch, "test": a_batch},
         seed=prepared.config.seed,
     )
-    data_set = DataSet(inspect_all(find_split_examples(folder)), classes)
-    return smoke_examples(data_set, batch_size=data.batch_size, steps=SMOKE_STEPS)
+    data_set = smoke_examples(
+        DataSet(find_source(folder).absolute, classes), batch_size=data.batch_size, steps=SMOKE_STEPS
+    )
+    return inspected(data_set, data, allow_leak=True)
 
 
 def _cache(config: Config, data_set: DataSet, directory: RunDirectory) -> str:

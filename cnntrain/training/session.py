@@ -12,7 +12,7 @@ from cnntrain.config import Config, config_to_yaml
 from cnntrain.data.data_set import DataSet
 from cnntrain.data.decoder import preprocessing_of
 from cnntrain.data.examples import SPLITS, write_examples
-from cnntrain.data.inspection import fingerprint
+from cnntrain.data.fingerprint import fingerprint, split_hashes
 from cnntrain.data.pipeline import open_pictures
 from cnntrain.errors import CnntrainError, DataError, InterruptedRunError, TrainingError, WriteError
 from cnntrain.files import temporary_folder, write_json, write_text
@@ -189,20 +189,30 @@ class Session:
 
     def _record(self, status: Status, error: str) -> RunRecord:
         job = self._job
-        counts = {split: len(job.data_set.split(split)) for split in SPLITS}
         return RunRecord(
             status=status,
             started=self._started,
             seed=job.config.seed,
             versions=versions(),
             device=asdict(job.device),
-            data={"fingerprint": fingerprint(job.data_set.examples), "images": counts},
+            data=_as_recorded(job.data_set),
             smoke=job.smoke,
             best=self._progress.best,
             timings=dict(self._progress.timings),
             notes=tuple(self._notes),
             error=error,
         )
+
+
+def _as_recorded(data_set: DataSet) -> dict[str, Any]:
+    """What the record says about the data."""
+    return {
+        "fingerprint": fingerprint(data_set.examples),
+        "images": {split: len(data_set.split(split)) for split in SPLITS},
+        "hashes": split_hashes(data_set.examples),
+        "skipped": [asdict(picture) for picture in data_set.skipped],
+        "leaks": [[known.path, other.path] for known, other in data_set.leaks],
+    }
 
 
 def out_of_memory(config: Config) -> TrainingError:

@@ -1,10 +1,25 @@
 """What one file holds, found from its bytes alone."""
 
-from dataclasses import dataclass
-from typing import Literal
+import hashlib
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from cnntrain.data.scanning.header import Header, Trait, png_chunks, read_header, seems_to_be
+from cnntrain.data.scanning.similarity import signature
 
 Fault = Literal["", "unreadable", "empty", "not_a_picture", "too_large", "undecodable", "damaged"]
-Trait = Literal["alpha", "16_bit", "animated", "cmyk", "palette", "grayscale"]
+Pixels = npt.NDArray[np.uint8]
+
+_SMALLEST = 32  # pixels a side; of smaller pictures there is no signature
+_REDUCED = 48  # pixels of the shorter side, at least, that a signature is made from
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
+_WORDS = 120  # characters of a decoder's message
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +47,151 @@ class Look:
     fault: Fault = ""
     problem: str = ""
     signature: bytes = b""
+
+
+class _Trial(NamedTuple):
+    """What came of decoding: a fault with its phrase, or the picture in gray (height, width) and perhaps reduced."""
+
+    fault: Fault
+    problem: str = ""
+    gray: Pixels | None = None
+
+
+def look(content: bytes, *, max_pixels: int) -> Look:
+    """Finds out all about a file; JPEG is decoded strictly, everything else as it is for training.
+
+    It never raises, whatever the bytes. The caller has prepared TensorFlow (`runtime.prepare`), and may call it from
+    several threads.
+
+    Args:
+        content: The bytes of the file.
+        max_pixels: Largest height times width that is decoded; the header is read first.
+    """
+    return look_closer(content, hashlib.sha256(content).hexdigest(), max_pixels=max_pixels)
+
+
+def look_closer(content: bytes, sha256: str, *, max_pixels: int) -> Look:
+    """As `look`, of bytes with a known checksum."""
+    if not content:
+        return Look(sha256, fault="empty", problem="zero bytes")
+    header = read_header(content)
+    if header is None:
+        return Look(sha256, fault="not_a_picture", problem=f"it is {seems_to_be(content)}")
+    trial = _trial(content, header, max_pixels)
+    found = Look(sha256, header.kind, header.height, header.width, header.orientation, header.traits)
+    if trial.fault:
+        return replace(found, fault=trial.fault, problem=trial.problem)
+    if trial.gray is None or min(header.height, header.width) < _SMALLEST:
+        return found
+    return replace(found, signature=signature(_upright(trial.gray, header.orientation)))
+
+
+def _trial(content: bytes, header: Header, max_pixels: int) -> _Trial:
+    """Decodes a picture, unless its header speaks against it."""
+    if header.problem:
+        return _Trial("undecodable", header.problem)
+    if header.pixels > max_pixels:
+        return _Trial("too_large", f"{header.width} × {header.height} pixels, more than the limit of {max_pixels}")
+    gray, problem = _strictly(content, header) if header.kind == "jpeg" else (None, _silent_damage(content, header))
+    if gray is not None:
+        return _Trial("", gray=gray)
+    picture, reason = _as_in_training(content)
+    if picture is None:
+        return _Trial("undecodable", problem or reason)
+    return _Trial("damaged", problem) if problem else _Trial("", gray=_gray(picture))
+
+
+def _strictly(content: bytes, header: Header) -> tuple[Pixels | None, str]:
+    """A JPEG in gray, reduced by up to 8; or what libjpeg complains of; or neither, where it has no opinion.
+
+    The decoder is libjpeg-turbo, as in TensorFlow, so what it takes without complaint is decoded in training.
+    """
+    import simplejpeg
+
+    if not header.is_plain and "cmyk" not in header.traits:
+        return None, ""
+    space = "GRAY" if header.is_plain else "CMYK"
+    try:
+        pixels = simplejpeg.decode_jpeg(
+            content, space, fastdct=True, fastupsample=True, min_height=_SMALLEST, min_width=_SMALLEST, strict=True
+        )
+    except ValueError as error:
+        problem = " ".join(str(error).split())[:_WORDS]
+        return None, "" if "subsampling" in problem else problem  # a rare one, which libjpeg itself can decode
+    return (_gray(pixels) if header.is_plain else None), ""
+
+
+def _as_in_training(content: bytes) -> tuple[Pixels | None, str]:
+    """The picture (height, width, 1 to 4) as the one decoder gives it, or why it does not."""
+    import tensorflow as tf
+
+    from cnntrain.data.decoder import decode_as_stored
+
+    try:
+        with tf.device("CPU:0"):
+            return np.asarray(decode_as_stored(tf.constant(content))), ""
+    except (tf.errors.OpError, ValueError) as error:
+        return None, _in_short(str(getattr(error, "message", error)))
+
+
+def _in_short(message: str) -> str:
+    """What a message of TensorFlow says about the bytes, without what it says about the operation."""
+    text = " ".join(message.split()).split("}} ")[-1].split(" [Op:")[0]
+    return text.removeprefix("assertion failed: [").removesuffix("]")[:_WORDS]
+
+
+def _silent_damage(content: bytes, header: Header) -> str:
+    """What is wrong with a file that a decoder may pass over."""
+    if header.kind == "png":
+        return _png_damage(content)
+    return "" if header.is_whole else "it is cut off, or broken inside"
+
+
+def _png_damage(content: bytes) -> str:
+    """The first wrong checksum of a PNG, or that it is cut off. Its pixels have one of their own, which is decoded."""
+    name = b""
+    for name, start, end in png_chunks(content):
+        if zlib.crc32(content[start - 4 : end]) != int.from_bytes(content[end : end + 4], "big"):
+            return f"the checksum of its part {ascii(name)[2:-1]} is wrong"
+    return "" if name == b"IEND" else "it is cut off"
+
+
+def _gray(picture: Pixels) -> Pixels:
+    """A picture (height, width, 1 to 4) on white, in gray, its shorter side reduced to 48 to 95 pixels."""
+    colors = picture if picture.shape[2] % 2 else _on_white(picture)
+    side = min(picture.shape[:2]) // _REDUCED
+    means: npt.NDArray[Any] = _block_means(colors, side) if side > 1 else colors
+    gray: npt.NDArray[Any] = means @ _LUMA if means.shape[2] == 3 else means[..., 0]
+    return gray if gray.dtype == np.uint8 else np.rint(gray).astype(np.uint8)
+
+
+def _on_white(picture: Pixels) -> Pixels:
+    """Colors without the alpha that follows them, on white; the sums stay below 65,536."""
+    colors, alpha = picture[..., :-1], picture[..., -1:].astype(np.uint16)
+    return ((colors * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+
+
+def _block_means(picture: Pixels, side: int) -> npt.NDArray[np.float32]:
+    """Means over blocks of about `side` pixels a side, which cover the picture (height, width, channels) evenly."""
+    height, width, _ = picture.shape
+    rows = np.arange(height // side + 1) * height // (height // side)
+    columns = np.arange(width // side + 1) * width // (width // side)
+    bands = [picture[top:bottom].mean(axis=0, dtype=np.float32) for top, bottom in pairwise(rows)]
+    sums = np.add.reduceat(np.stack(bands), columns[:-1], axis=1)
+    return np.asarray(sums / np.diff(columns)[:, None], np.float32)
+
+
+_TURNS: Mapping[int, Callable[[Pixels], Pixels]] = {
+    2: np.fliplr,
+    3: lambda gray: np.rot90(gray, 2),
+    4: np.flipud,
+    5: np.transpose,
+    6: lambda gray: np.rot90(gray, -1),
+    7: lambda gray: np.rot90(gray, 2).T,
+    8: np.rot90,
+}
+
+
+def _upright(gray: Pixels, orientation: int) -> Pixels:
+    """Turns and mirrors a picture (height, width) as EXIF's orientation says."""
+    return np.ascontiguousarray(_TURNS[orientation](gray)) if orientation in _TURNS else gray

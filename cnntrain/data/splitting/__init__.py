@@ -1,0 +1,1 @@
+"""Splitting pictures into training, validation and test without leaks."""

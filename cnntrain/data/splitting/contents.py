@@ -1,0 +1,79 @@
+"""What is in the files to be split: their checksums, and which of them are the same."""
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from cnntrain.data.scanning.duplicates import Sets, alike_among, copies_among
+from cnntrain.data.scanning.look import Look
+from cnntrain.data.scanning.look_at import look_at_all
+
+MAX_PIXELS = 50_000_000
+_FILES_A_TASK = 64
+_PIECE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The files of a source, by position.
+
+    Args:
+        checksums: SHA-256 of each in hexadecimal, empty where it cannot be read.
+        copies: Sets of byte-identical files.
+        alike: Sets of near-duplicates; none where they were not looked for.
+        bad: Positions and problems of what is no good picture; none where nobody looked.
+    """
+
+    checksums: tuple[str, ...]
+    copies: Sets
+    alike: Sets = ()
+    bad: tuple[tuple[int, str], ...] = ()
+
+    @property
+    def duplicates(self) -> Sets:
+        """Sets of pictures that are the same, near-duplicates or copies, no picture in two of them."""
+        inside = {index for members in self.alike for index in members}
+        return (*self.alike, *(members for members in self.copies if members[0] not in inside))
+
+
+def read_contents(paths: Sequence[str]) -> Contents:
+    """Reads the files for their checksums alone."""
+    digests = checksums(paths)
+    return Contents(digests, copies_among(digests))
+
+
+def look_for_duplicates(paths: Sequence[str], *, on_picture: Callable[[int], None]) -> Contents:
+    """Decodes the files too; `on_picture` is told how many are done. TensorFlow must be ready for use."""
+    looks = look_at_all(paths, max_pixels=MAX_PIXELS, on_picture=on_picture)
+    digests = tuple(look.sha256 for look in looks)
+    return Contents(digests, copies_among(digests), alike_among(looks), _bad(looks))
+
+
+def _bad(looks: Sequence[Look]) -> tuple[tuple[int, str], ...]:
+    return tuple((index, look.problem or look.fault) for index, look in enumerate(looks) if look.fault)
+
+
+def checksums(paths: Sequence[str]) -> tuple[str, ...]:
+    """The SHA-256 of each file in hexadecimal, or nothing for what is missing, no file or unreadable."""
+    tasks = [paths[start : start + _FILES_A_TASK] for start in range(0, len(paths), _FILES_A_TASK)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return tuple(digest for found in pool.map(_checksums_of_some, tasks) for digest in found)
+
+
+def _checksums_of_some(paths: Sequence[str]) -> list[str]:
+    return [_checksum(path) for path in paths]
+
+
+def _checksum(path: str) -> str:
+    if not os.path.isfile(path):  # noqa: PTH113 - a Path object a picture takes longer than the check itself
+        return ""
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb", buffering=0) as stream:  # noqa: PTH123
+            while piece := stream.read(_PIECE):
+                digest.update(piece)
+    except OSError:
+        return ""
+    return digest.hexdigest()

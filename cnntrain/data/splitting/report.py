@@ -1,0 +1,161 @@
+"""What a split did and what it found on the way."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from cnntrain.data.examples import SPLITS, Example, class_names, in_split
+from cnntrain.data.scanning.duplicates import Sets
+from cnntrain.data.splitting.contents import Contents
+
+_NAMED = 3  # how many of a list a line tells
+_MANY = 0.05  # share of pictures with near-duplicates above which somebody should look
+_LARGE = 50  # pictures in one set of near-duplicates, likewise
+
+Paths = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was found in a source; all paths are below it.
+
+    Args:
+        pictures: How many there are.
+        exact_copies: Sets of byte-identical pictures.
+        near_duplicates: Sets of pictures that look the same; copies are in the set of any of them.
+        label_conflicts: The sets of either kind with more than one label: label by path.
+        dropped: Pictures that were taken out as duplicates.
+        bad_pictures: What is wrong with pictures that are none, by path; only where they were looked at.
+        passed_over: Number of files of other kinds of pictures, by suffix.
+    """
+
+    pictures: int
+    exact_copies: tuple[Paths, ...] = ()
+    near_duplicates: tuple[Paths, ...] = ()
+    label_conflicts: tuple[Mapping[str, str], ...] = ()
+    dropped: Paths = ()
+    bad_pictures: Mapping[str, str] | None = None
+    passed_over: Mapping[str, int] | None = None
+
+    def lines(self) -> Iterator[str]:
+        """What was found, a line each."""
+        yield from _about_sets("exact copies", self.exact_copies)
+        yield from _about_sets("near duplicates", self.near_duplicates)
+        conflicts = [" = ".join(f"{path} ({label})" for path, label in each.items()) for each in self.label_conflicts]
+        yield from _named("label conflicts", "set", conflicts)
+        yield from _named("bad pictures", "picture", tuple(self.bad_pictures or ()), "`cnntrain scan` tells more")
+        if self.passed_over:
+            yield "passed over: " + ", ".join(f"{number} {suffix}" for suffix, number in self.passed_over.items())
+        if self._has_many():
+            yield "so many near duplicates are worth a look; --near-duplicates ignore splits as if there were none"
+
+    def _has_many(self) -> bool:
+        sizes = [len(paths) for paths in self.near_duplicates]
+        return sum(sizes) > _MANY * self.pictures or max(sizes, default=0) > _LARGE
+
+
+def _about_sets(what: str, sets: Sequence[Paths]) -> Iterator[str]:
+    if sets:
+        yield f"{what}: {sum(map(len, sets))} pictures in {_number(len(sets), 'set')}"
+
+
+def _named(what: str, unit: str, names: Sequence[str], advice: str = "") -> Iterator[str]:
+    """A count and the first names."""
+    if names:
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        end = f"; {advice}" if advice else ""
+        yield f"{what}: {_number(len(names), unit)}: {', '.join(names[:_NAMED])}{more}{end}"
+
+
+def _number(count: int, unit: str) -> str:
+    return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
+
+
+def findings_of(
+    examples: Sequence[Example], contents: Contents, dropped: frozenset[int], passed_over: Mapping[str, int]
+) -> Findings:
+    """Puts names to what was found by position."""
+
+    def named(sets: Sets) -> tuple[Paths, ...]:
+        return tuple(tuple(examples[index].path for index in members) for members in sets)
+
+    labels = [{examples[index].path: examples[index].label for index in members} for members in contents.duplicates]
+    return Findings(
+        pictures=len(examples),
+        exact_copies=named(contents.copies),
+        near_duplicates=named(contents.alike),
+        label_conflicts=tuple(each for each in labels if len(set(each.values())) > 1),
+        dropped=tuple(examples[index].path for index in sorted(dropped)),
+        bad_pictures={examples[index].path: problem for index, problem in contents.bad},
+        passed_over=dict(sorted(passed_over.items())),
+    )
+
+
+@dataclass(frozen=True)
+class SplitResult:
+    """What a split did.
+
+    Args:
+        dest: The folder that was written.
+        counts: Pictures of each class in each of train, validation and test.
+        seed: The seed it was done with.
+        left_out: Pictures of the source that are in no part.
+        findings: What was found in the source.
+        too_few: Parts, by class, that groups left with fewer pictures than asked for: (have, asked for).
+        unchanged: Whether the same split was there already, so that nothing was written.
+    """
+
+    dest: Path
+    counts: Mapping[str, Mapping[str, int]]
+    seed: int
+    left_out: int
+    findings: Findings
+    too_few: Mapping[str, tuple[int, int]]
+    unchanged: bool = False
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What is to be said below the table of counts, a line each."""
+        return tuple(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        if self.left_out:
+            dropped = len(self.findings.dropped)
+            yield f"left out: {_number(self.left_out, 'picture')}" + (f", {dropped} as duplicates" if dropped else "")
+        if self.too_few:
+            short = ", ".join(f"{name} {have} of {asked}" for name, (have, asked) in self.too_few.items())
+            yield f"fewer than asked for, since groups stay on one side: {short}"
+        yield from self.findings.lines()
+        if self.unchanged:
+            yield "nothing to do: the same split is there already"
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it."""
+        return {
+            "dest": str(self.dest),
+            "counts": self.counts,
+            "seed": self.seed,
+            "left_out": self.left_out,
+            "too_few": self.too_few,
+            "unchanged": self.unchanged,
+            "findings": asdict(self.findings),
+        }
+
+
+def count_pictures(rows: Sequence[Example], examples: Sequence[Example]) -> dict[str, dict[str, int]]:
+    """Pictures of each class of `examples` in each part of `rows`."""
+    labels = class_names(examples)
+    counted = {split: Counter(row.label for row in in_split(rows, split)) for split in SPLITS}
+    return {split: {label: counted[split][label] for label in labels} for split in SPLITS}
+
+
+def too_few_of(counts: Mapping[str, Mapping[str, int]], asked: Mapping[str, int] | None) -> dict[str, tuple[int, int]]:
+    """Where there are fewer pictures than asked for; nothing where no counts were asked for."""
+    return {
+        f"{label} in {split}": (have, (asked or {}).get(split, 0))
+        for split, classes in counts.items()
+        for label, have in classes.items()
+        if have < (asked or {}).get(split, 0)
+    }

@@ -1,0 +1,136 @@
+"""Pictures that somebody names one by one, by folder or by pattern, to use a model on: no labels, no splits."""
+
+import glob
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from cnntrain.data.decoder import Preprocessing
+from cnntrain.data.examples import Example
+from cnntrain.data.pipeline import Pictures
+from cnntrain.data.scanning.look_at import look_at_all
+from cnntrain.data.sources import find_unlabelled, is_folder, kept_unpacked
+from cnntrain.data.sources.archives import is_archive
+from cnntrain.data.sources.tables import is_table
+from cnntrain.errors import DataError
+
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")  # control characters, and bytes that are not UTF-8
+
+
+@dataclass(frozen=True, slots=True)
+class NamedPicture:
+    """A picture to use a model on.
+
+    Args:
+        file: Where it lies; a picture of an archive lies where that was unpacked.
+        name: What it is called in tables and messages: the path as it was given, or one below what was given. Control
+            characters and bytes that are not UTF-8 are escaped.
+        orientation: How it is turned to stand upright, 1 to 8 as EXIF counts; 1 until it was looked at.
+    """
+
+    file: str
+    name: str
+    orientation: int = 1
+
+
+def named_picture(file: str | Path, *, name: str | Path | None = None) -> NamedPicture:
+    """A picture that was not looked at yet; its name is its path when none is given."""
+    return NamedPicture(str(file), _printable(str(file if name is None else name)))
+
+
+@dataclass(frozen=True, slots=True)
+class BadPicture:
+    """Something that was named and cannot be used.
+
+    Args:
+        path: What was given, or a picture below it.
+        problem: What is wrong with it, in a phrase.
+    """
+
+    path: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.problem}"
+
+
+def find_named(places: Iterable[str | Path]) -> tuple[tuple[NamedPicture, ...], tuple[BadPicture, ...]]:
+    """Finds the pictures that paths stand for, each file once, in the order of the paths.
+
+    A path is a picture, whatever it is called; a folder, whose pictures at any depth are taken; a CSV or TSV table or
+    an archive of pictures; or a pattern with `*`, `?`, `[…]` or `**` that the shell has left alone.
+
+    Returns:
+        The pictures, of which nothing but the path is known yet; and the folders, tables and archives that cannot be
+        read or hold none.
+    """
+    found: dict[str, NamedPicture] = {}
+    bad: list[BadPicture] = []
+    for place in _expanded(places):
+        try:
+            for picture in _pictures_at(place):
+                found.setdefault(os.path.abspath(picture.file), picture)  # noqa: PTH100 - Path follows links
+        except DataError as error:
+            bad.append(BadPicture(_printable(str(place)), str(error).removeprefix(f"{place} ")))
+    return tuple(found.values()), tuple(bad)
+
+
+def look_at_named(
+    pictures: Sequence[NamedPicture], *, max_pixels: int, on_picture: Callable[[int], None] = lambda _: None
+) -> tuple[tuple[NamedPicture, ...], tuple[BadPicture, ...]]:
+    """Looks at every picture, on all cores.
+
+    Args:
+        pictures: Files that may be anything, or nothing.
+        max_pixels: Largest height times width.
+        on_picture: Told the number of pictures that are done.
+
+    Returns:
+        The pictures that can be decoded, with their orientation, and the others with what is wrong with them.
+    """
+    looks = look_at_all([picture.file for picture in pictures], max_pixels=max_pixels, on_picture=on_picture)
+    seen = list(zip(pictures, looks, strict=True))
+    good = (replace(picture, orientation=look.orientation) for picture, look in seen if not look.fault)
+    bad = (BadPicture(picture.name, look.problem) for picture, look in seen if look.fault)
+    return tuple(good), tuple(bad)
+
+
+def open_named(pictures: Sequence[NamedPicture], preprocessing: Preprocessing) -> Pictures:
+    """Prepares pictures that were looked at for batching; their labels are all 0 and mean nothing."""
+    return Pictures(
+        paths=tuple(picture.file for picture in pictures),
+        labels=np.zeros(len(pictures), np.int64),
+        preprocessing=preprocessing,
+        orientations=np.array([picture.orientation for picture in pictures], np.uint8),
+    )
+
+
+def _printable(path: str) -> str:
+    return _UNPRINTABLE.sub(lambda letter: letter[0].encode("unicode_escape").decode("ascii"), path)
+
+
+def _expanded(places: Iterable[str | Path]) -> Iterator[Path]:
+    """The paths, patterns replaced by what they match; one that matches nothing stands for itself."""
+    for place in places:
+        text = str(Path(place).expanduser())
+        matches = [] if os.path.lexists(text) else sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - patterns may be absolute
+        yield from map(Path, matches or [text])
+
+
+def _pictures_at(place: Path) -> Iterable[NamedPicture]:
+    """The pictures that a path stands for. Raises DataError where a folder, table or archive is of no use."""
+    if not is_folder(place) and not is_table(place) and not is_archive(place):
+        return [named_picture(place)]
+    readable = kept_unpacked(place)
+    top, shown = (readable.parent, place.parent) if is_table(readable) else (readable, place)
+    return _below(top.resolve(), shown, find_unlabelled(readable, name=str(place)).absolute)
+
+
+def _below(top: Path, shown: Path, examples: Iterable[Example]) -> Iterator[NamedPicture]:
+    """Files below `top` are called as if they lay below `shown`; others, which a table may list, by their own path."""
+    for file in (Path(example.path) for example in examples):
+        yield named_picture(file, name=shown / file.relative_to(top) if file.is_relative_to(top) else file)

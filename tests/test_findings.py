@@ -1,0 +1,154 @@
+"""What a scan makes of the looks at all pictures."""
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cnntrain.data.examples import Example
+from cnntrain.data.scanning.findings import Finding, Scan
+from cnntrain.data.scanning.look import Look
+from cnntrain.data.scanning.similarity import signature
+
+
+def _look(sha256: str, **changes: Any) -> Look:
+    return Look(**{"sha256": sha256, "kind": "png", "height": 64, "width": 48, **changes})
+
+
+def _scan(rows: Sequence[tuple[Example, Look]], **passed_over: int) -> Scan:
+    examples, looks = zip(*rows, strict=True)
+    return Scan("pets", tuple(examples), tuple(looks), {f".{suffix}": count for suffix, count in passed_over.items()})
+
+
+def _found(scan: Scan, code: str) -> Finding:
+    return next(finding for finding in scan.findings if finding.code == code)
+
+
+def _codes(scan: Scan) -> list[str]:
+    return [finding.code for finding in scan.findings]
+
+
+def _textured(seed: int) -> bytes:
+    """The signature of a picture that is like no other."""
+    coarse = np.random.default_rng(seed).integers(0, 255, (6, 6))
+    return signature(np.kron(coarse, np.ones((10, 10))).astype(np.uint8))
+
+
+def test_nothing_is_found_in_good_data() -> None:
+    scan = _scan([(Example("cat/1.png", "cat"), _look("a")), (Example("dog/1.png", "dog"), _look("b"))])
+    assert scan.findings == ()
+    assert scan.counts == {"": {"cat": 1, "dog": 1}}
+    assert scan.kinds == {"png": 2}
+
+
+@pytest.mark.parametrize("fault", ["unreadable", "empty", "not_a_picture", "too_large", "undecodable", "damaged"])
+def test_a_bad_picture_is_an_error_that_names_it(fault: Any) -> None:
+    bad = _look("a", fault=fault, problem="…")
+    scan = _scan([(Example("cat/1.png", "cat"), bad), (Example("dog/1.png", "dog"), _look("b"))])
+    assert [(finding.code, finding.level, finding.pictures) for finding in scan.findings] == [
+        (fault, "error", ("cat/1.png",))
+    ]
+
+
+def test_the_same_file_in_two_splits_is_an_error_within_one_a_note() -> None:
+    rows = [
+        (Example("train/cat/1.png", "cat", "train"), _look("a")),
+        (Example("train/cat/2.png", "cat", "train"), _look("b")),
+        (Example("train/cat/3.png", "cat", "train"), _look("b")),
+        (Example("train/dog/1.png", "dog", "train"), _look("c")),
+        (Example("test/cat/1.png", "cat", "test"), _look("a")),
+    ]
+    scan = _scan(rows)
+    assert _codes(scan) == ["copies_across_splits", "imbalance", "copies"]
+    across = _found(scan, "copies_across_splits")
+    assert across.level == "error"
+    assert across.sets == (("train/cat/1.png", "test/cat/1.png"),)
+    assert _found(scan, "copies").sets == (
+        ("train/cat/1.png", "test/cat/1.png"),
+        ("train/cat/2.png", "train/cat/3.png"),
+    )
+
+
+def test_near_duplicates_are_found_across_splits_and_labels() -> None:
+    same = _textured(0)
+    rows = [
+        (Example("train/cat/1.png", "cat", "train"), _look("a", signature=same)),
+        (Example("test/dog/1.png", "dog", "test"), _look("b", signature=same)),
+        (Example("test/dog/2.png", "dog", "test"), _look("c", signature=_textured(1))),
+        (Example("train/dog/3.png", "dog", "train"), _look("d", signature=_textured(2))),
+    ]
+    scan = _scan(rows)
+    pair = (("train/cat/1.png", "test/dog/1.png"),)
+    assert _codes(scan) == ["alike_across_splits", "label_conflicts", "alike"]
+    assert all(finding.sets == pair for finding in scan.findings)
+
+
+def test_copies_alone_are_no_near_duplicates_but_chain_them() -> None:
+    same = _textured(0)
+    rows = [
+        (Example(f"{name}.png", ""), _look(content, signature=same)) for name, content in zip("xyz", "aab", strict=True)
+    ]
+    assert _scan(rows[:2]).alike == ()
+    assert _scan(rows).alike == ((0, 1, 2),)
+    assert _scan(rows).copies == ((0, 1),)
+
+
+def test_imbalance_counts_training_pictures_from_three_to_one() -> None:
+    def rows(cats: int, split: str) -> list[tuple[Example, Look]]:
+        examples = [Example(f"{number}.png", "cat", split) for number in range(cats)]
+        examples += [Example(f"d{number}.png", "dog", split) for number in range(2)]
+        return [(example, _look(f"{split}{example.path}")) for example in examples]
+
+    assert _codes(_scan(rows(5, ""))) == []
+    assert "6 pictures of cat against 2 of dog" in _found(_scan(rows(6, "")), "imbalance").what
+    assert _codes(_scan([*rows(5, "train"), *rows(9, "test")])) == []
+
+
+def test_oddities_are_notes() -> None:
+    rows = [
+        (Example("a.jpg", "cat"), _look("a")),
+        (Example("b.PNG", "cat"), _look("b", orientation=6, traits=("alpha", "16_bit", "palette"))),
+        (Example("c.png", "dog"), _look("c", height=31)),
+        (Example("d.gif", "dog"), _look("d", kind="gif", height=3001, width=4000, traits=("animated",))),
+        (Example("e.jpeg", "dog"), _look("e", kind="jpeg", traits=("cmyk",))),
+    ]
+    scan = _scan(rows, tif=12, heic=1)
+    named = {finding.code: finding.pictures for finding in scan.findings}
+    assert all(finding.level == "note" for finding in scan.findings)
+    assert named == {
+        "wrong_type": ("a.jpg",),
+        "rotated": ("b.PNG",),
+        "alpha": ("b.PNG",),
+        "16_bit": ("b.PNG",),
+        "tiny": ("c.png",),
+        "huge": ("d.gif",),
+        "animated": ("d.gif",),
+        "cmyk": ("e.jpeg",),
+        "passed_over": (),
+    }
+    assert _found(scan, "passed_over").what.endswith("1 .heic, 12 .tif")
+
+
+def test_sizes_are_those_of_upright_pictures() -> None:
+    looks = [_look("a", height=10, width=100), _look("b", height=300, width=200, orientation=6), _look("c")]
+    scan = _scan([(Example(f"{number}.png", ""), look) for number, look in enumerate(looks)])
+    assert scan.sizes == {
+        "height": {"smallest": 10, "median": 64, "largest": 200},
+        "width": {"smallest": 48, "median": 100, "largest": 300},
+    }
+
+
+def test_the_table_has_a_row_a_picture() -> None:
+    rows = [
+        (Example("a,b.png", "cat", "train"), _look("a", traits=("alpha", "16_bit"))),
+        (Example("c.png", "cat", "test"), _look("a")),
+        (Example("d.png", "dog", "test"), Look("", fault="unreadable", problem="permission denied")),
+    ]
+    table = list(csv.DictReader(io.StringIO(_scan(rows).to_csv())))
+    assert [row["path"] for row in table] == ["a,b.png", "c.png", "d.png"]
+    assert table[0]["traits"] == "alpha 16_bit"
+    assert [row["copies"] for row in table] == ["1", "1", ""]
+    assert (table[2]["fault"], table[2]["problem"]) == ("unreadable", "permission denied")
