@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cnntrain.data.examples import Example
+from cnntrain.data.scanning import duplicates
 from cnntrain.data.scanning.findings import Finding, Scan
 from cnntrain.data.scanning.look import Look
 from cnntrain.data.scanning.similarity import signature
@@ -94,6 +95,17 @@ def test_copies_alone_are_no_near_duplicates_but_chain_them() -> None:
     assert _scan(rows[:2]).alike == ()
     assert _scan(rows).alike == ((0, 1, 2),)
     assert _scan(rows).copies == ((0, 1),)
+
+
+def test_the_search_among_many_pictures_is_remembered_by_content(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(duplicates, "_MANY", 3)
+    looks = [_look(name, signature=_textured(name in "xy")) for name in ("x", "y", "z")]
+    assert duplicates.alike_among(looks) == ((0, 1),)
+    monkeypatch.setattr(duplicates, "near_pairs", lambda _: pytest.fail("searched again"))
+    assert duplicates.alike_among(looks) == ((0, 1),)
+    monkeypatch.undo()
+    monkeypatch.setattr(duplicates, "_MANY", 3)
+    assert duplicates.alike_among([*looks, _look("w", signature=_textured(0))]) == ((0, 1), (2, 3))
 
 
 def test_imbalance_counts_training_pictures_from_three_to_one() -> None:

@@ -4,14 +4,13 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cnntrain.config.sections import MAX_PIXELS
 from cnntrain.files import write_text
 from cnntrain.runtime import prepare
 from cnntrain.training.events import OnEvent, ignore, pictures_told
 
 if TYPE_CHECKING:
     from cnntrain.data.scanning.findings import Scan
-
-MAX_PIXELS = 50_000_000
 
 
 def scan(

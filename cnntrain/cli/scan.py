@@ -19,11 +19,7 @@ _NAMED = 3
 @click.argument("source", metavar="SOURCE", type=click.Path(path_type=Path))
 @click.option("--label-regex", metavar="REGEX", help="Find the class in each path by this pattern's first group.")
 @click.option(
-    "--max-pixels",
-    type=click.IntRange(1, 178_956_970),
-    default=50_000_000,
-    show_default=True,
-    help="Decode none above.",
+    "--max-pixels", type=click.IntRange(1, 178_956_970), help="Decode no larger picture.  [default: 50 million]"
 )
 @click.option("--strict", is_flag=True, help="End with exit code 3 if there is an error, for scripts.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document with all findings and paths.")
@@ -36,7 +32,7 @@ _NAMED = 3
     help="A row a picture, to FILE or else to stdout.",
 )
 def command(
-    source: Path, label_regex: str | None, max_pixels: int, strict: bool, as_json: bool, table: str | None
+    source: Path, label_regex: str | None, max_pixels: int | None, strict: bool, as_json: bool, table: str | None
 ) -> None:
     """Look at every picture of SOURCE through the decoder that training uses. Nothing is changed.
 
@@ -48,7 +44,8 @@ def command(
     if as_json and table == "-":
         raise click.UsageError("--json and --csv both print on stdout; give --csv a FILE")
     with shown_progress() as show:
-        found = api.scan(source, label_regex=label_regex, max_pixels=max_pixels, on_event=show)
+        limit = {} if max_pixels is None else {"max_pixels": max_pixels}
+        found = api.scan(source, label_regex=label_regex, **limit, on_event=show)
     if table not in (None, "-"):
         api.write_scan(found, Path(str(table)))
     if as_json:

@@ -25,6 +25,7 @@ Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
 
+MAX_PIXELS = 50_000_000  # of a picture, unless said otherwise
 OPTIMIZER_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "sgd": ("momentum", "nesterov"),
     "rmsprop": ("rho", "momentum", "epsilon"),
@@ -107,7 +108,7 @@ class Data(Section):
     black edges."""
     interpolation: Literal["bilinear", "bicubic", "lanczos3", "area", "nearest"] = "bilinear"
     """How pixels are computed when resizing; bilinear, bicubic and lanczos3 are antialiased when shrinking."""
-    max_pixels: Annotated[int, Field(ge=1, le=178_956_970)] = 50_000_000
+    max_pixels: Annotated[int, Field(ge=1, le=178_956_970)] = MAX_PIXELS
     """Largest height times width of a file's picture; larger ones are bad pictures and are not decoded."""
     bad_images: Literal["error", "skip"] = "error"
     """Pictures that cannot be read or are damaged: an `error` that names all of them, or they are left out (`skip`) and

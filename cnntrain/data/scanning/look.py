@@ -19,6 +19,14 @@ Pixels = npt.NDArray[np.uint8]
 _SMALLEST = 32  # pixels a side; of smaller pictures there is no signature
 _REDUCED = 48  # pixels of the shorter side, at least, that a signature is made from
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
+# What libjpeg warns of and goes on, as TensorFlow does; not among them the premature end of a file, which TensorFlow
+# does not take, and all that libjpeg gives up at.
+_JPEG_WARNINGS = (
+    "Corrupt JPEG data",
+    "Inconsistent progression sequence",
+    "Unknown Adobe color transform",
+    "Warning: unknown JFIF revision",
+)
 _WORDS = 120  # characters of a decoder's message
 
 
@@ -95,6 +103,8 @@ def _trial(content: bytes, header: Header, max_pixels: int) -> _Trial:
     gray, problem = _strictly(content, header) if header.kind == "jpeg" else (None, _silent_damage(content, header))
     if gray is not None:
         return _Trial("", gray=gray)
+    if problem and header.kind == "jpeg":  # TensorFlow is not asked: its libjpeg prints what is wrong on stderr
+        return _Trial("damaged" if problem.startswith(_JPEG_WARNINGS) else "undecodable", problem)
     picture, reason = _as_in_training(content)
     if picture is None:
         return _Trial("undecodable", problem or reason)

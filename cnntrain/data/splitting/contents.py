@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from cnntrain.config.sections import MAX_PIXELS
 from cnntrain.data.scanning.duplicates import Sets, alike_among, copies_among
 from cnntrain.data.scanning.look import Look
 from cnntrain.data.scanning.look_at import look_at_all
 
-MAX_PIXELS = 50_000_000
 _FILES_A_TASK = 64
 _PIECE = 1 << 20
 
