@@ -170,7 +170,8 @@ train:
     block_keys = "filters, kernel_size, stride, padding, activation, batch_norm, pooling, pool_size, dropout"
     assert refused(write(text)) == [
         "c.yaml:2: data.source: must be text; put it in quotes; got: 12",
-        "c.yaml:3: data.sorce: unknown key; allowed: source, classes, image_size, color, batch_size, cache; "
+        "c.yaml:3: data.sorce: unknown key; allowed: source, fold, classes, image_size, color, "
+        "alpha, resize, interpolation, max_pixels, bad_images, batch_size, cache; "
         "did you mean source?",
         "c.yaml:4: data.image_size: has the wrong length; allowed: exactly 2 items; got: [150]",
         "c.yaml:5: data.classes: a class is named twice; got: [a, a]",
@@ -625,6 +626,11 @@ data:
   classes: ["no", "1e-3"]
   image_size: [24, 32]
   color: rgb
+  alpha: white
+  resize: stretch
+  interpolation: bilinear
+  max_pixels: 50000000
+  bad_images: error
   batch_size: 32
   cache: auto
 augment:

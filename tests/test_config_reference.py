@@ -42,7 +42,7 @@ def test_the_module_prints_the_page() -> None:
 @pytest.mark.parametrize(
     "row",
     [
-        "| `source` | text, not empty | required | Folder with",
+        "| `source` | text, not empty | required | A data set that is split",
         "| `zoom` | a number, 0 to below 1 | `0.0` | Height and width",
         "| `image_size` | a list, exactly 2 items, each a whole number, 1 to 8192 | `[180, 180]` | Height and",
         "| `color` | rgb or grayscale | `rgb` | Channels",

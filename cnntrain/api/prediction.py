@@ -13,7 +13,6 @@ from cnntrain.training.events import Message, OnEvent, StepDone, ignore, picture
 if TYPE_CHECKING:
     from cnntrain.data.unlabelled import BadPicture, NamedPicture
     from cnntrain.evaluation.predictions import Predictions
-    from cnntrain.evaluation.trust import preprocessing_of_run
 
 _NAMED = 100
 
@@ -53,6 +52,7 @@ def predict(
     from cnntrain.data.unlabelled import open_named
     from cnntrain.evaluation.answering import predict_probabilities
     from cnntrain.evaluation.predictions import Predictions
+    from cnntrain.evaluation.trust import preprocessing_of_run
 
     model = open_model(run, listener)
     good, bad = _usable(run, [paths] if isinstance(paths, str | Path) else paths, listener)

@@ -126,8 +126,8 @@ def inspected(
             lies in two splits and that is not allowed.
     """
     seen = inspect(data_set.examples, max_pixels=data.max_pixels, bad_images=data.bad_images, on_picture=on_picture)
-    trained = {example.label for example in in_split(seen.examples, "train")}
-    if missing := [name for name in data_set.classes if name not in trained]:
+    left = class_names(in_split(seen.examples, "train"))
+    if missing := sorted(set(class_names(data_set.split("train"))) - set(left)):
         raise DataError(f"no good training picture of {', '.join(missing)} is left; mend or replace the bad ones")
     leaks = leaks_between_splits(seen.examples)
     if not allow_leak:
