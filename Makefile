@@ -41,6 +41,9 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.training_step
 	$(BIN)/python -m benchmarks.feature_pass
 	$(BIN)/python -m benchmarks.memory
+	$(BIN)/python -m benchmarks.scanning
+	$(BIN)/python -m benchmarks.splitting
+	$(BIN)/python -m benchmarks.pipeline_scale
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

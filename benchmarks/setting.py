@@ -20,7 +20,8 @@ def photos(folder: Path, *, train: int, validation: int = 0) -> Path:
     place = os.environ.get("CNNTRAIN_TEST_DATA")
     if place:
         source = Path(place) / "data" / "dogs-vs-cats-4000.zip"
-        cnntrain.split(source, folder / "photos", counts={"train": train, "validation": validation, "test": 0})
+        counts = {"train": train, "validation": validation, "test": 0}
+        cnntrain.split(source, folder / "photos", counts=counts, near_duplicates="ignore")
         return folder / "photos"
     from cnntrain.data.generated import write_generated
 

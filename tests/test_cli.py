@@ -57,6 +57,11 @@ def test_every_command_has_help(command: str, flag: str) -> None:
     assert result.output.startswith(f"Usage: group {command}".rstrip())
 
 
+def test_every_command_is_in_the_readme() -> None:
+    text = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    assert [name for name in COMMANDS if f"cnntrain {name} " not in text] == []
+
+
 def test_help_loads_neither_tensorflow_nor_pydantic() -> None:
     code = (
         "import sys; sys.argv = ['cnntrain', '--help']; import atexit\n"
