@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -13,7 +14,8 @@ from cnntrain.api import Run
 from cnntrain.data.examples import Example, read_examples
 from cnntrain.data.leaks import leaks_between_splits, shared
 from cnntrain.errors import ConfigError, DataError, ModelFileError, RunError
-from cnntrain.runs.run import write_classes
+from cnntrain.runs.run import open_run, write_classes
+from cnntrain.training import session
 
 
 def _raw(source: Path, **data: Any) -> dict[str, Any]:
@@ -106,6 +108,26 @@ def test_evaluate_refuses_other_data_with_training_pictures(run: Run, split_fold
     assert json.loads((found.folder / "metrics.json").read_text(encoding="utf-8"))["leaks"] == 1
 
 
+def test_evaluate_tells_of_near_duplicates_of_training_pictures(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for split, count in {"train": 4, "test": 2}.items():
+        for label in ("cat", "dog"):
+            (tmp_path / "pets" / split / label).mkdir(parents=True)
+            for number in range(count):
+                coarse = random.integers(0, 255, (6, 6, 3), dtype=np.uint8)
+                picture = Image.fromarray(coarse).resize((64, 64), Image.Resampling.BICUBIC)
+                picture.save(tmp_path / "pets" / split / label / f"{number}.png")
+    run = cnntrain.fit(_raw(tmp_path / "pets"), run_dir=tmp_path / "run")
+    other = tmp_path / "other"
+    shutil.copytree(tmp_path / "pets/test", other)
+    assert cnntrain.evaluate(run, data=other).notes == ()
+    with Image.open(tmp_path / "pets/train/dog/1.png") as picture:
+        picture.resize((50, 50)).save(other / "dog/small.jpg", quality=80)
+    (note,) = cnntrain.evaluate(run, data=other).notes
+    assert note.startswith("1 pictures are near-duplicates of training pictures")
+    assert "small.jpg" in note
+
+
 def test_the_training_pictures_themselves_are_no_leak(run: Run) -> None:
     assert cnntrain.evaluate(run, split="train").leaks == 0
 
@@ -172,6 +194,53 @@ def test_bad_pictures_can_be_skipped_and_are_recorded(split_folder: Path, tmp_pa
     found = cnntrain.evaluate(run, data=split_folder / "test", name="again")  # the run's rule holds here too
     assert [Path(picture.path).name for picture in found.skipped] == ["0000.png"]
     assert found.metrics.images == 11
+    with pytest.raises(DataError, match="1 of 12 pictures are bad; mend or remove them, or leave them out with"):
+        cnntrain.evaluate(run, data=split_folder / "test", name="again", bad_images="error")
+
+
+def test_a_run_that_skips_bad_pictures_still_knows_its_own(split_folder: Path, tmp_path: Path) -> None:
+    run = cnntrain.fit(_raw(split_folder, bad_images="skip"), run_dir=tmp_path / "run")
+    (split_folder / "test/dog/0001.png").write_bytes(b"")
+    with pytest.raises(DataError, match="1 of 12 pictures are not those that the run was fitted with"):
+        cnntrain.evaluate(run)
+
+
+def test_nothing_but_bad_pictures_is_an_error(split_folder: Path, tmp_path: Path) -> None:
+    run = cnntrain.fit(_raw(split_folder, bad_images="skip"), run_dir=tmp_path / "run")
+    (tmp_path / "bad/cat").mkdir(parents=True)
+    (tmp_path / "bad/cat/1.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"all 1 pictures are bad, .*1\.png"):
+        cnntrain.evaluate(run, data=tmp_path / "bad")
+
+
+def test_an_evaluation_notes_what_was_measured(run: Run, split_folder: Path, tmp_path: Path) -> None:
+    other = split_folder / "test"
+    first = cnntrain.evaluate(run, data=other, name="other").data
+    assert first["source"] == str(other)
+    assert first["fingerprint"] == cnntrain.evaluate(run).data["fingerprint"]
+    (other / "cat/0000.png").unlink()
+    assert cnntrain.evaluate(run, data=other, name="other").data["fingerprint"] != first["fingerprint"]
+
+
+def test_a_picture_that_changes_after_the_look_is_named(
+    split_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoiling(*given: Any, **named: Any) -> Any:
+        (split_folder / "train/dog/0005.png").write_bytes(b"\x89PNG\r\n\x1a\nno more")
+        return opened(*given, **named)
+
+    opened = session.open_pictures
+    monkeypatch.setattr(session, "open_pictures", spoiling)
+    with pytest.raises(DataError, match=r"dog/0005\.png has gone or changed since it was looked at"):
+        cnntrain.fit(_raw(split_folder), run_dir=tmp_path / "run")
+    assert open_run(tmp_path / "run").record.status == "failed"
+
+
+def test_preprocessing_that_does_not_fit_the_model_is_told(run: Run) -> None:
+    noted = json.loads(run.directory.preprocessing.read_text(encoding="utf-8"))
+    run.directory.preprocessing.write_text(json.dumps({**noted, "height": 64}), encoding="utf-8")
+    with pytest.raises(RunError, match=r"gives pictures of \(64, 12, 3\), the model takes \(12, 12, 3\)"):
+        cnntrain.evaluate(run.path)
 
 
 def test_a_class_without_good_pictures_is_an_error(split_folder: Path, tmp_path: Path) -> None:

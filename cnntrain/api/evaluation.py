@@ -1,9 +1,9 @@
 """`cnntrain evaluate`: how good a run's model is."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from cnntrain.data.examples import SPLITS
 from cnntrain.errors import UsageError
@@ -13,11 +13,10 @@ from cnntrain.runtime import DeviceChoice, prepare
 from cnntrain.training.events import Message, OnEvent, StepDone, ignore, pictures_told
 
 if TYPE_CHECKING:
-    from cnntrain.data.examples import Example
-    from cnntrain.data.inspection import Inspected, Skipped
-    from cnntrain.data.leaks import Leak
+    from cnntrain.data.inspection import Skipped
     from cnntrain.evaluation.answers import Answers
     from cnntrain.evaluation.metrics import Metrics
+    from cnntrain.evaluation.trust import Trusted
 
 
 @dataclass(frozen=True)
@@ -28,6 +27,7 @@ class Evaluation:
         name: The split, or what the data was called.
         folder: Where its files lie.
         metrics: The numbers.
+        data: What was measured: its source, the pattern for labels, and the fingerprint of its pictures.
         notes: What the user should know about the data.
         leaks: Number of pictures that the run was trained on.
         skipped: Bad pictures that were left out.
@@ -36,6 +36,7 @@ class Evaluation:
     name: str
     folder: Path
     metrics: "Metrics"
+    data: "Mapping[str, str | None]"
     notes: tuple[str, ...]
     leaks: int = 0
     skipped: "tuple[Skipped, ...]" = ()
@@ -43,8 +44,8 @@ class Evaluation:
     def to_json(self) -> dict[str, Any]:
         """What `metrics.json` holds."""
         skipped = [asdict(picture) for picture in self.skipped]
-        found = {"name": self.name, "notes": list(self.notes), "leaks": self.leaks, "skipped": skipped}
-        return {**found, **self.metrics.to_json()}
+        found = {"name": self.name, "data": dict(self.data), "notes": list(self.notes), "leaks": self.leaks}
+        return {**found, "skipped": skipped, **self.metrics.to_json()}
 
 
 def evaluate(
@@ -54,6 +55,7 @@ def evaluate(
     data: str | Path | None = None,
     name: str | None = None,
     label_regex: str | None = None,
+    bad_images: Literal["error", "skip"] | None = None,
     allow_leak: bool = False,
     device: DeviceChoice = "auto",
     on_event: OnEvent | None = None,
@@ -66,6 +68,7 @@ def evaluate(
         data: A source to measure on instead, as `split` takes them; of one that is split already its test part.
         name: What `data` is called; its folder's name when absent.
         label_regex: Finds the class in the path of a picture of `data`.
+        bad_images: Whether bad pictures of `data` are an error or are left out; as in the run's fit when absent.
         allow_leak: Whether pictures of `data` may be among those that the run was trained on; it is recorded.
         device: `auto`, `cpu` or `gpu`.
         on_event: Told how far it is.
@@ -83,60 +86,57 @@ def evaluate(
     name = _evaluation_name(split, data, name)
     folder = run.directory.evaluation(name)
     prepare(device)
-    from cnntrain.data.inspection import inspect
+    from cnntrain.data.fingerprint import fingerprint
     from cnntrain.data.pipeline import open_pictures
     from cnntrain.evaluation.answering import answer
     from cnntrain.evaluation.metrics import compute_metrics
-    from cnntrain.evaluation.trust import check_class_map, check_unchanged, leaks_from_training, preprocessing_of_run
-    from cnntrain.runs.model_file import load_model
+    from cnntrain.evaluation.selection import examples_of_data, examples_of_split
+    from cnntrain.evaluation.trust import open_model, trust_other, trust_own
 
-    check_class_map(run)
-    model = load_model(run.directory.model)
-    examples, notes = _chosen(run, split, data, label_regex)
-    seen = inspect(
-        examples,
-        max_pixels=run.config.data.max_pixels,
-        bad_images=run.config.data.bad_images,
-        on_picture=pictures_told(listener, len(examples)),
-    )
+    model, preprocessing = open_model(run)
+    notes: tuple[str, ...] = ()
     if data is None:
-        check_unchanged(examples, seen.examples)
-    is_known = data is None and (split == "train" or bool(run.record.data.get("leaks")))
-    leaks = () if split == "train" else leaks_from_training(run, seen.examples, allow_leak=allow_leak or is_known)
-    notes = (*notes, *_warnings(run, seen, leaks))
+        examples = examples_of_split(run, name)
+        trusted = trust_own(run, name, examples, on_picture=pictures_told(listener, len(examples)))
+    else:
+        examples, notes = examples_of_data(Path(data), run.classes, label_regex=label_regex)
+        trusted = trust_other(
+            run,
+            examples,
+            bad_images=bad_images or run.config.data.bad_images,
+            allow_leak=allow_leak,
+            on_picture=pictures_told(listener, len(examples)),
+        )
+    notes = (*notes, *_warnings(run, trusted))
     for note in notes:
         listener(Message(note))
-    pictures = open_pictures(seen.examples, run.classes, preprocessing_of_run(run))
     answers = answer(
-        model, pictures, run.classes, on_batch=lambda step, steps: listener(StepDone("pictures", step, steps))
+        model,
+        open_pictures(trusted.examples, run.classes, preprocessing),
+        run.classes,
+        on_batch=lambda step, steps: listener(StepDone("pictures", step, steps)),
     )
-    found = Evaluation(name, folder, compute_metrics(answers), notes, len(leaks), seen.skipped)
+    measured = {"source": str(data or run.config.data.source), "label_regex": label_regex}
+    measured["fingerprint"] = fingerprint([replace(example, split="") for example in trusted.examples])
+    found = Evaluation(name, folder, compute_metrics(answers), measured, notes, len(trusted.leaks), trusted.skipped)
     _write_evaluation(found, answers)
     return found
 
 
-def _chosen(
-    run: Run, split: str | None, data: str | Path | None, label_regex: str | None
-) -> "tuple[tuple[Example, ...], tuple[str, ...]]":
-    """The pictures to measure on, and notes about them."""
-    from cnntrain.evaluation.selection import examples_of_data, examples_of_split
-
-    if data is None:
-        return examples_of_split(run, split or "test"), ()
-    return examples_of_data(Path(data), run.classes, label_regex=label_regex)
-
-
-def _warnings(run: Run, seen: "Inspected", leaks: "Sequence[Leak]") -> Iterator[str]:
+def _warnings(run: Run, trusted: "Trusted") -> Iterator[str]:
     """What weakens the result."""
     from cnntrain.data.leaks import described
+    from cnntrain.evaluation.trust import SMOKE_NOTE
 
     if run.record.smoke:
-        yield "this was a smoke run: its model has learnt next to nothing"
-    if seen.skipped:
-        first = seen.skipped[0]
-        yield f"{len(seen.skipped)} bad pictures are skipped, {first.path} ({first.problem}) first"
-    if leaks:
-        yield f"a leak is allowed: {described(leaks)}"
+        yield SMOKE_NOTE
+    if trusted.skipped:
+        first = trusted.skipped[0]
+        yield f"{len(trusted.skipped)} bad pictures are skipped, {first.path} ({first.problem}) first"
+    if trusted.leaks:
+        yield f"a leak is allowed: {described(trusted.leaks)}"
+    if trusted.alike:
+        yield f"{len(trusted.alike)} pictures are near-duplicates of training pictures, {trusted.alike[0]} first"
 
 
 def _evaluation_name(split: str | None, data: str | Path | None, name: str | None) -> str:

@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnntrain.api.prediction import open_model
 from cnntrain.errors import DataError
 from cnntrain.files import new_folder, write_bytes
 from cnntrain.runs.run import Run, open_run
 from cnntrain.runtime import DeviceChoice, prepare
-from cnntrain.training.events import OnEvent, StepDone, ignore
+from cnntrain.training.events import Message, OnEvent, StepDone, ignore
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from cnntrain.data.decoder import Preprocessing
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,14 @@ def explain_activations(
     run = run if isinstance(run, Run) else open_run(Path(run))
     listener = on_event or ignore
     prepare(device)
+    from cnntrain.evaluation.trust import SMOKE_NOTE, open_model
     from cnntrain.interpretation.activations import choose_layers, compute_activations
 
-    model = open_model(run, listener)
+    model, preprocessing = open_model(run)
+    if run.record.smoke:
+        listener(Message(SMOKE_NOTE))
     chosen = choose_layers(model, layers)
-    picture = _decoded(run, Path(image))
+    picture = _decoded(run, Path(image), preprocessing)
     folder = Path(output) if output is not None else run.directory.activations(Path(image).stem)
     with new_folder(folder, overwrite=output is None) as place:
         write_bytes(place / "input.png", _as_png(picture))
@@ -79,16 +83,15 @@ def explain_activations(
     return ActivationPictures(folder, folder / "input.png", {layer: folder / name for layer, name in names.items()})
 
 
-def _decoded(run: Run, image: Path) -> "NDArray[np.uint8]":
+def _decoded(run: Run, image: Path, preprocessing: "Preprocessing") -> "NDArray[np.uint8]":
     """The picture as the network gets it: uint8 (height, width, channels). Raises DataError for a bad one."""
     from cnntrain.data.pipeline import image_batches
     from cnntrain.data.unlabelled import look_at_named, named_picture, open_named
-    from cnntrain.evaluation.trust import preprocessing_of_run
 
     good, bad = look_at_named([named_picture(image)], max_pixels=run.config.data.max_pixels)
     if bad:
         raise DataError(f"{bad[0]}; give one picture")
-    pictures = open_named(good, preprocessing_of_run(run))
+    pictures = open_named(good, preprocessing)
     picture: NDArray[np.uint8] = next(image_batches(pictures, 1).as_numpy_iterator())[0]
     return picture
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cnntrain.errors import DataError, UsageError
 from cnntrain.files import write_text
@@ -52,13 +52,15 @@ def predict(
     from cnntrain.data.unlabelled import open_named
     from cnntrain.evaluation.answering import predict_probabilities
     from cnntrain.evaluation.predictions import Predictions
-    from cnntrain.evaluation.trust import preprocessing_of_run
+    from cnntrain.evaluation.trust import SMOKE_NOTE, open_model
 
-    model = open_model(run, listener)
+    model, preprocessing = open_model(run)
+    if run.record.smoke:
+        listener(Message(SMOKE_NOTE))
     good, bad = _usable(run, [paths] if isinstance(paths, str | Path) else paths, listener)
     probabilities = predict_probabilities(
         model,
-        open_named(good, preprocessing_of_run(run)),
+        open_named(good, preprocessing),
         len(run.classes),
         on_batch=lambda step, steps: listener(StepDone("pictures", step, steps)),
     )
@@ -67,17 +69,6 @@ def predict(
     if output is not None:
         write_text(Path(output), found.to_csv())
     return found
-
-
-def open_model(run: Run, listener: OnEvent) -> Any:
-    """The model of a run, for use on pictures; a message tells of a smoke run. Raises ModelFileError."""
-    from cnntrain.evaluation.trust import check_class_map
-    from cnntrain.runs.model_file import load_model
-
-    check_class_map(run)
-    if run.record.smoke:
-        listener(Message("this was a smoke run: its model has learnt next to nothing"))
-    return load_model(run.directory.model)
 
 
 def _usable(

@@ -19,6 +19,11 @@ import click
 )
 @click.option("--name", help="What the other pictures are called in the run.  [default: their folder's name]")
 @click.option("--label-regex", metavar="REGEX", help="Find the class in each path of the other pictures.")
+@click.option(
+    "--bad-images",
+    type=click.Choice(["error", "skip"]),
+    help="Whether bad ones among the other pictures are an error.  [default: as the run was fitted]",
+)
 @click.option("--allow-leak", is_flag=True, help="Measure even on pictures that the run was trained on.")
 @click.option(
     "--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True, help="What to run on."
@@ -30,6 +35,7 @@ def command(
     data: Path | None,
     name: str | None,
     label_regex: str | None,
+    bad_images: Literal["error", "skip"] | None,
     allow_leak: bool,
     device: Literal["auto", "cpu", "gpu"],
     as_json: bool,
@@ -45,6 +51,7 @@ def command(
             data=data,
             name=name,
             label_regex=label_regex,
+            bad_images=bad_images,
             allow_leak=allow_leak,
             device=device,
             on_event=show,

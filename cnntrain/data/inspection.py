@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from cnntrain.data.examples import Example
 from cnntrain.data.scanning.look import Look
 from cnntrain.data.scanning.look_at import look_at_all
 from cnntrain.errors import DataError
+from cnntrain.files import sha256
 
 _NAMED = 100
 
@@ -47,6 +49,7 @@ def inspect(
     *,
     max_pixels: int,
     bad_images: Literal["error", "skip"],
+    advice: str = "mend them, set data.bad_images: skip, or take them out of the source and split again",
     on_picture: Callable[[int], None] = lambda _: None,
 ) -> Inspected:
     """Looks at every picture, on all cores; what was looked at before is remembered by its content.
@@ -55,6 +58,7 @@ def inspect(
         examples: With absolute paths.
         max_pixels: Largest height times width of a picture that is decoded.
         bad_images: Whether bad ones are an error or are left out.
+        advice: What the error says to do.
         on_picture: Told the number of pictures that are done.
 
     Raises:
@@ -64,7 +68,7 @@ def inspect(
     seen = list(zip(examples, looks, strict=True))
     skipped = tuple(Skipped(example.path, example.split, look.problem) for example, look in seen if look.fault)
     if skipped and bad_images == "error":
-        raise DataError(_all_named(skipped, len(examples)))
+        raise DataError(f"{len(skipped)} of {len(examples)} pictures are bad; {advice}: {_all_named(skipped)}")
     good = [(example, look) for example, look in seen if not look.fault]
     return Inspected(
         tuple(replace(example, sha256=look.sha256, orientation=look.orientation) for example, look in good),
@@ -73,8 +77,19 @@ def inspect(
     )
 
 
-def _all_named(bad: Sequence[Skipped], count: int) -> str:
+def changed_files(examples: Sequence[Example]) -> list[str]:
+    """Paths of the pictures whose files are gone or hold other bytes than when they were looked at."""
+    return [example.path for example in examples if _checksum(example.path) != example.sha256]
+
+
+def _checksum(path: str) -> str:
+    try:
+        return sha256(Path(path))
+    except OSError:
+        return ""
+
+
+def _all_named(bad: Sequence[Skipped]) -> str:
     names = ", ".join(f"{picture.path} ({picture.problem})" for picture in bad[:_NAMED])
     more = f" and {len(bad) - _NAMED} more, which cnntrain scan names" if len(bad) > _NAMED else ""
-    advice = "mend them, set data.bad_images: skip, or take them out of the source and split again"
-    return f"{len(bad)} of {count} pictures are bad; {advice}: {names}{more}"
+    return f"{names}{more}"

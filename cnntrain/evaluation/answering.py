@@ -55,7 +55,7 @@ def predict_probabilities(
         A float32 array of shape (pictures, classes), each row summing to 1.
 
     Raises:
-        DataError: A picture has gone since it was looked at.
+        DataError: A picture has gone or changed since it was looked at.
         ModelFileError: The model's answers are not finite.
     """
     steps = steps_of(len(pictures), BATCH)
@@ -64,9 +64,11 @@ def predict_probabilities(
         for step, batch in enumerate(image_batches(pictures, BATCH), start=1):
             outputs.append(model.predict_on_batch(batch))
             on_batch(step, steps)
-    except tf.errors.NotFoundError as error:
+    except (tf.errors.NotFoundError, tf.errors.InvalidArgumentError) as error:
         reason = " ".join(error.message.split())[:200]
-        raise DataError(f"a picture has gone since it was looked at: {reason}; put it back and try again") from error
+        raise DataError(
+            f"a picture has gone or changed since it was looked at: {reason}; put it back and try again"
+        ) from error
     probabilities = class_probabilities(np.concatenate(outputs), class_count)
     if not np.all(np.isfinite(probabilities)):
         raise ModelFileError("the model gives probabilities that are not finite; its weights are damaged, fit it again")

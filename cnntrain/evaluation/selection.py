@@ -56,7 +56,7 @@ def examples_of_data(
         WriteError: There is no room to unpack an archive.
     """
     source = find_labelled(kept_unpacked(place), name=str(place), label_regex=label_regex, known=classes)
-    found, notes = source.absolute, list[str]()
+    found, notes = source.absolute, list(source.notes)
     if source.is_split:
         found = in_split(found, "test")
         notes.append(f"{place} is split already: its {len(found)} test pictures are taken")

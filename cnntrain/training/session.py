@@ -13,6 +13,7 @@ from cnntrain.data.data_set import DataSet
 from cnntrain.data.decoder import preprocessing_of
 from cnntrain.data.examples import SPLITS, write_examples
 from cnntrain.data.fingerprint import fingerprint, split_hashes
+from cnntrain.data.inspection import changed_files
 from cnntrain.data.pipeline import open_pictures
 from cnntrain.errors import CnntrainError, DataError, InterruptedRunError, TrainingError, WriteError
 from cnntrain.files import temporary_folder, write_json, write_text
@@ -75,7 +76,7 @@ class Session:
 
         Raises:
             TrainingError: The loss is not finite, or the memory is used up.
-            DataError: A picture has gone since it was inspected.
+            DataError: A picture has gone or changed since it was looked at.
             InterruptedRunError: Ctrl-C or SIGTERM; the best model so far is saved.
             WriteError: A file cannot be written.
         """
@@ -93,8 +94,12 @@ class Session:
             failure = out_of_memory(self._job.config)
             self._give_up("failed", str(failure))
             raise failure from error
-        except tf.errors.NotFoundError as error:
-            gone = DataError(f"a picture has gone since it was inspected: {' '.join(error.message.split())[:200]}")
+        except (tf.errors.NotFoundError, tf.errors.InvalidArgumentError) as error:
+            changed = changed_files(self._job.data_set.examples)
+            if not changed:
+                self._give_up("failed", repr(error))
+                raise
+            gone = DataError(f"{changed[0]} has gone or changed since it was looked at; put it back and fit again")
             self._give_up("failed", str(gone))
             raise gone from error
         except BaseException as error:

@@ -127,11 +127,11 @@ class Scan:
 
     @property
     def sizes(self) -> dict[str, dict[str, int]]:
-        """Smallest, median and largest height and width in pixels, of the pictures as they stand upright."""
+        """Smallest, median and largest height and width in pixels, of the good pictures as they stand upright."""
         upright = [
             (look.width, look.height) if look.orientation > 4 else (look.height, look.width)
             for look in self.looks
-            if look.height
+            if look.height and not look.fault
         ]
         if not upright:
             return {}
