@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.setting import photos, show
@@ -18,6 +19,7 @@ Cut = tuple[float, float, float, float]  # shares of the width or height: left, 
 _FILTERS = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS, Image.Resampling.BOX)
 _MOST_CUT = 0.03
 _SIGNATURE = 196  # bytes
+_VARIATION = 0.35  # amplitude to that of the scene
 
 
 def _resized(picture: Image.Image, factor: float, random: np.random.Generator) -> Image.Image:
@@ -125,15 +127,35 @@ def _report_found(sources: Sequence[Path], planted: Sequence[tuple[str, int, Pat
         print(f"    {sources[one].name}  {sources[other].name}")
 
 
-def _search_seconds(count: int) -> float:
-    """Seconds of a search among random signatures."""
+def _search_seconds(signatures: Sequence[bytes]) -> float:
     from cnntrain.data.scanning.similarity import near_pairs
 
-    noise = np.random.default_rng(1).normal(0, 40, (count, _SIGNATURE)).clip(-127, 127).astype(np.int8)
-    signatures = [row.tobytes() for row in noise]
     start = time.perf_counter()
     near_pairs(signatures)
     return time.perf_counter() - start
+
+
+def _unlike(count: int) -> list[bytes]:
+    """Random signatures: pictures that have nothing in common, as photos."""
+    noise = np.random.default_rng(1).normal(0, 40, (count, _SIGNATURE)).clip(-127, 127).astype(np.int8)
+    return [row.tobytes() for row in noise]
+
+
+def _one_scene(count: int) -> list[bytes]:
+    """Signatures of pictures of one scene with variation: all are coarsely alike, none are near-duplicates."""
+    from cnntrain.data.scanning.similarity import signature
+
+    random = np.random.default_rng(2)
+    radius = np.hypot(np.fft.fftfreq(64)[:, None], np.fft.rfftfreq(64))
+    radius[0, 0] = np.inf
+
+    def field() -> NDArray[np.float64]:
+        waves = np.fft.irfft2(np.fft.rfft2(random.normal(size=(64, 64))) / radius, s=(64, 64))
+        return np.asarray(waves / waves.std())
+
+    scene = field()
+    grays = (np.clip(128 + 40 * (scene + _VARIATION * field()), 0, 255) for _ in range(count))
+    return [signature(gray.astype(np.uint8)) for gray in grays]
 
 
 def _signature_microseconds() -> float:
@@ -160,7 +182,12 @@ def main() -> None:
         folder = given.photos or photos(Path(scratch), train=2000)
         sources = sorted(folder.rglob("*.jpg"))
         _report_found(sources, plant(sources, place, of_each=given.of_each, seed=given.seed))
-    rows = [(f"search among {count} pictures", _search_seconds(count), "s") for count in given.counts]
+    sets = {"pictures of all kinds": _unlike, "pictures of one scene": _one_scene}
+    rows = [
+        (f"search among {count} {kind}", _search_seconds(make(count)), "s")
+        for count in given.counts
+        for kind, make in sets.items()
+    ]
     show("time", [("a signature", _signature_microseconds(), "µs"), *rows])
 
 

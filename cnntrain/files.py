@@ -13,8 +13,6 @@ from typing import Any
 
 from cnntrain.errors import WriteError
 
-_CHUNK = 1 << 20
-
 
 @contextmanager
 def _reported(path: Path) -> Iterator[None]:
@@ -85,24 +83,37 @@ def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     When the block fails nothing is left of it, and what stood at `path` is untouched.
 
     Args:
-        path: The folder to make. An empty folder there is taken as absent.
+        path: The folder to make. An empty folder there is taken as absent; a link is followed and stays.
         overwrite: Whether what stands at `path` is replaced. The caller has made sure that it may be.
 
     Raises:
-        WriteError: `path` exists and is not to be replaced, or cannot be written.
+        WriteError: `path` exists and is not to be replaced, holds the working folder, or cannot be written.
     """
+    check_replaceable(path)
     with _reported(path):
         if not overwrite and path.exists() and not (path.is_dir() and not any(path.iterdir())):
             raise WriteError(f"{path} exists already and is not overwritten; choose another place")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        place = Path(os.path.realpath(path))  # resolve() dies of loops
+        place.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
     try:
         with _reported(path):
             temporary.chmod(0o777 & ~_umask())
             yield temporary
-            _exchange(temporary, path)
+            _exchange(temporary, place)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_replaceable(path: Path) -> None:
+    """The working folder cannot be replaced: whoever is in it would be left in a folder that is gone.
+
+    Raises:
+        WriteError: `path` is the working folder or holds it.
+    """
+    with _reported(path):
+        if Path.cwd().is_relative_to(os.path.realpath(path)):
+            raise WriteError(f"{path} is or holds the working folder, which cannot be replaced; run this from outside")
 
 
 def _exchange(new: Path, path: Path) -> None:
@@ -117,7 +128,7 @@ def _exchange(new: Path, path: Path) -> None:
             old.rename(path)
         raise
     _sync_folder(path.parent)
-    if old.is_dir() and not old.is_symlink():
+    if old.is_dir():
         shutil.rmtree(old, ignore_errors=True)
     else:
         old.unlink(missing_ok=True)
@@ -137,13 +148,10 @@ def _umask() -> int:
     return mask
 
 
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file's bytes in hexadecimal, read in pieces of 1 MiB."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while piece := stream.read(_CHUNK):
-            digest.update(piece)
-    return digest.hexdigest()
+def sha256(path: str | Path) -> str:
+    """The SHA-256 of a file's bytes in hexadecimal. Raises OSError."""
+    with open(path, "rb", buffering=0) as stream:  # noqa: PTH123 - a Path a picture is slow
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def cache_folder() -> Path:

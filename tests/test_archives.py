@@ -1,20 +1,26 @@
 """Unpacking of archives: what is harmless comes out whole, everything else is refused."""
 
+import errno
 import gzip
 import io
 import random
 import re
 import stat
+import struct
 import tarfile
 import threading
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from cnntrain.data.sources import find_source, kept_unpacked, opening, unpacked
+from cnntrain.data.sources import find_labelled, find_source, find_unlabelled, kept_unpacked, opening, unpacked
 from cnntrain.data.sources.archives import is_archive, unpack
+from cnntrain.data.splitting.split import split_source
+from cnntrain.data.splitting.wishes import Wishes
 from cnntrain.errors import CnntrainError, DataError, WriteError
 
 
@@ -122,6 +128,44 @@ def test_two_members_of_one_name_are_refused(tmp_path: Path, into: Path) -> None
         unpack(archive, into)
 
 
+def _extra(kind: int, content: bytes) -> bytes:
+    return struct.pack("<HH", kind, len(content)) + content
+
+
+@pytest.mark.parametrize(("version", "changed", "name"), [(1, 0, "猫/1.jpg"), (2, 0, "öL/1.jpg"), (1, 1, "öL/1.jpg")])
+def test_a_unicode_path_counts_where_it_belongs_to_the_name(
+    tmp_path: Path, into: Path, version: int, changed: int, name: str
+) -> None:
+    raw = "猫".encode("cp932") + b"/1.jpg"  # which code page 437 reads as öL
+    field = struct.pack("<BL", version, zlib.crc32(raw) ^ changed) + "猫/1.jpg".encode()
+    info = zipfile.ZipInfo("XX/1.jpg")
+    info.extra = _extra(0x9999, b"other") + _extra(0x7075, field)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(info, b"1")
+    (tmp_path / "a.zip").write_bytes((tmp_path / "a.zip").read_bytes().replace(b"XX/1.jpg", raw))
+    unpack(tmp_path / "a.zip", into)
+    assert _files(into) == {name: b"1"}
+
+
+def test_a_unicode_path_may_not_lead_outside_either(tmp_path: Path, into: Path) -> None:
+    info = zipfile.ZipInfo("good.jpg")
+    info.extra = _extra(0x7075, struct.pack("<BL", 1, zlib.crc32(b"good.jpg")) + b"../evil.jpg")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(info, b"1")
+    with pytest.raises(DataError, match="leads outside"):
+        unpack(tmp_path / "a.zip", into)
+
+
+@pytest.mark.parametrize("field", [b"\1\2", struct.pack("<BL", 1, zlib.crc32(b"good.jpg")) + b"\xff"])
+def test_a_damaged_unicode_path_is_told_by_every_python(tmp_path: Path, into: Path, field: bytes) -> None:
+    info = zipfile.ZipInfo("good.jpg")
+    info.extra = _extra(0x7075, field)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(info, b"1")
+    with pytest.raises(DataError, match=r"a\.zip is damaged"):
+        unpack(tmp_path / "a.zip", into)
+
+
 @pytest.mark.parametrize("name", ["missing.zip", "folder.zip", "text.zip", "cut.zip", "changed.zip"])
 def test_a_damaged_zip_is_named(tmp_path: Path, into: Path, name: str) -> None:
     good = _zip(tmp_path / "a.zip", {"cat.jpg": b"0123456789" * 50}, zipfile.ZIP_STORED).read_bytes()
@@ -154,6 +198,34 @@ def test_a_target_that_cannot_be_written_is_a_write_error(tmp_path: Path, monkey
     monkeypatch.setattr(Path, "mkdir", full)
     with pytest.raises(WriteError, match=r"cat\.jpg: No space left on device"):
         unpack(archive, tmp_path)
+
+
+class _FullDisk(io.RawIOBase):
+    """A file for which there is no room; what is small is written when it is closed."""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, _: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("size", [1, 1 << 20])
+@pytest.mark.parametrize("suffix", [".zip", ".tar"])
+def test_a_full_disk_is_not_blamed_on_the_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, size: int
+) -> None:
+    members = {"cat.jpg": bytes(size)}
+    archive = _zip(tmp_path / "a.zip", members) if suffix == ".zip" else _tar(tmp_path / "a.tar", members, "")
+    real = Path.open
+
+    def opened(path: Path, mode: str = "r", *arguments: Any, **options: Any) -> Any:
+        return io.BufferedWriter(_FullDisk()) if mode == "xb" else real(path, mode, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", opened)
+    with pytest.raises(WriteError, match=r"cat\.jpg: No space left on device") as caught:
+        unpack(archive, tmp_path)
+    assert caught.value.exit_code == 6
 
 
 @pytest.mark.parametrize(("suffix", "least"), [(".zip", 100), (".tar", 10), (".tar.gz", 100), (".tar.xz", 100)])
@@ -242,6 +314,54 @@ def test_a_header_that_would_fill_the_memory_is_refused(tmp_path: Path, into: Pa
         unpack(tmp_path / "a.tgz", into)
 
 
+def _header(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
+    """A header of 512 bytes, where `tarfile` writes no negative size."""
+    member = tarfile.TarInfo(name)
+    member.type = kind
+    block = bytearray(member.tobuf(tarfile.USTAR_FORMAT))
+    block[124:136] = size.to_bytes(12, "big", signed=True) if size < 0 else b"%011o\0" % size
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block)
+
+
+def _pax_size(size: int) -> bytes:
+    """A header that gives the next member another size."""
+    record = next(text for n in range(99) if len(text := f"{n} size={size}\n") == n).encode()
+    return _header("pax", len(record), tarfile.XHDTYPE) + record.ljust(512, b"\0")
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        _header("d/", -(10**15), tarfile.DIRTYPE),
+        _header("._x.png", -512),
+        _pax_size(-(10**15)) + _header("d/", 0, tarfile.DIRTYPE),
+        _pax_size(-100) + _header("x.png", 0),
+    ],
+)
+def test_negative_sizes_are_refused_and_make_no_room_for_a_bomb(tmp_path: Path, into: Path, first: bytes) -> None:
+    size = 101 * 2**20
+    (tmp_path / "a.tgz").write_bytes(gzip.compress(first + _header("a.bmp", size) + bytes(size + 1024), 1))
+    with pytest.raises(DataError, match=r"a\.tgz is damaged .*size"):
+        unpack(tmp_path / "a.tgz", into)
+    assert _files(into) == {}
+
+
+def test_the_size_of_a_folder_does_not_count(tmp_path: Path, into: Path) -> None:
+    (tmp_path / "a.tar").write_bytes(_header("d/", 4096, tarfile.DIRTYPE) + _header("d/1.jpg", 0) + bytes(1024))
+    unpack(tmp_path / "a.tar", into, max_bytes=0)
+    assert _files(into) == {"d/1.jpg": b""}
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE])
+def test_headers_without_end_are_refused(tmp_path: Path, into: Path, kind: bytes) -> None:
+    headers = (_header("x", 11, kind) + b"11 path=ab\n".ljust(512, b"\0")) * 1500
+    (tmp_path / "a.tar").write_bytes(headers + _header("a.jpg", 0) + bytes(1024))
+    with pytest.raises(DataError, match="too many headers belong to one member"):
+        unpack(tmp_path / "a.tar", into)
+
+
 @pytest.mark.parametrize("kind", ["", "gz"])
 @pytest.mark.parametrize("damage", ["missing", "text", "empty", "cut", "no end", "second header", "sum"])
 def test_a_damaged_tar_is_named(tmp_path: Path, into: Path, kind: str, damage: str) -> None:
@@ -291,11 +411,21 @@ def test_an_archive_is_unpacked_beside_for_a_while(tmp_path: Path) -> None:
     with unpacked(archive, tmp_path / "new" / "out") as place:
         assert place.parent == (tmp_path / "new").resolve()
         assert [item.label for item in find_source(place, name="a.zip").examples] == ["cat", "dog"]
-    assert list((tmp_path / "new").iterdir()) == []
-    archive.write_bytes(b"no zip")
-    with pytest.raises(DataError, match=r"a\.zip is damaged"), unpacked(archive, tmp_path / "new" / "out"):
+        (tmp_path / "new" / "out").mkdir()
+    assert list((tmp_path / "new").iterdir()) == [tmp_path / "new" / "out"]
+
+
+def test_nothing_is_left_beside_of_a_refused_archive(tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(b"no zip")
+    for beside in (tmp_path / "new" / "er" / "out", tmp_path / "out"):
+        with pytest.raises(DataError, match=r"a\.zip is damaged"), unpacked(tmp_path / "a.zip", beside):
+            pass
+    assert list(tmp_path.iterdir()) == [tmp_path / "a.zip"]
+    with (
+        pytest.raises(WriteError, match="cannot make the folder"),
+        unpacked(tmp_path / "a.zip", tmp_path / "a.zip" / "x" / "y"),
+    ):
         pass
-    assert list((tmp_path / "new").iterdir()) == []
 
 
 @pytest.fixture
@@ -319,6 +449,26 @@ def test_another_content_is_another_folder(tmp_path: Path, cache: Path) -> None:
     first = kept_unpacked(_zip(tmp_path / "a.zip", {"cat.0.jpg": b"1"}))
     second = kept_unpacked(_zip(tmp_path / "a.zip", {"cat.0.jpg": b"2"}))
     assert (_files(first), _files(second)) == ({"cat.0.jpg": b"1"}, {"cat.0.jpg": b"2"})
+
+
+PICTURE = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.mark.parametrize("way", ["absolute", "above"])
+def test_a_table_in_an_archive_names_nothing_outside(tmp_path: Path, cache: Path, way: str) -> None:
+    private = tmp_path / "private.png"
+    private.write_bytes(PICTURE)
+    named = str(private) if way == "absolute" else "../" * 20 + str(private).lstrip("/")
+    table = f"path,label\n0.png,cat\n1.png,dog\n{named},dog\n"
+    archive = _zip(tmp_path / "a.zip", {"labels.csv": table.encode(), "0.png": PICTURE + b"0", "1.png": PICTURE + b"1"})
+    words = r"^labels\.csv of .*, row 4: '.*private\.png' lies outside the folder of the table"
+    for find in (find_source, find_labelled, find_unlabelled):
+        with pytest.raises(DataError, match=words):
+            find(kept_unpacked(archive), name=str(archive))
+    with pytest.raises(DataError, match=words):
+        split_source(archive, tmp_path / "out", Wishes(ratios=(0.5, 0, 0.5), near_duplicates="ignore"))
+    assert private.read_bytes() == PICTURE
+    assert {path.name for path in tmp_path.iterdir()} == {"a.zip", "cache", "private.png"}
 
 
 def test_nothing_is_kept_of_a_damaged_archive(tmp_path: Path, cache: Path) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from random import Random
 from typing import Any
 
@@ -189,17 +190,114 @@ def _demand_whole(groups: Groups, places: Sequence[str]) -> None:
         assert len({places[index] for index in group} - {""}) <= 1
 
 
+def _used(examples: Sequence[Example], places: Iterable[str]) -> Counter[tuple[str, str]]:
+    """Numbers of those in a part."""
+    return Counter({key: number for key, number in _numbers(examples, places).items() if key[0]})
+
+
+def _wanted(examples: Sequence[Example], counts: Mapping[str, int]) -> Counter[tuple[str, str]]:
+    return Counter({(split, example.label): counts[split] for split in SPLITS for example in examples})
+
+
+def _can_be_exact(examples: Sequence[Example], groups: Groups, wanted: Counter[tuple[str, str]]) -> bool:
+    """Tries all parts for all groups. Members of a group may be left out where pictures are, but not go elsewhere."""
+    labels = [example.label for example in examples]
+    asked = [split for split in SPLITS if wanted[split, labels[0]]]
+    free = Counter(label for index, label in enumerate(labels) if not any(index in group for group in groups))
+    spare = {label: labels.count(label) - sum(wanted[split, label] for split in SPLITS) for label in set(labels)}
+    for chosen in product(asked, repeat=len(groups)):
+        held = Counter((split, labels[index]) for group, split in zip(groups, chosen, strict=True) for index in group)
+        lacking = wanted - held
+        if all(
+            sum(lacking[split, label] for split in asked) <= free[label]
+            and (spare[label] or all(held[split, label] <= wanted[split, label] for split in asked))
+            for label in spare
+        ):
+            return True
+    return False
+
+
+@st.composite
+def tightly_grouped(draw: st.DrawFn) -> tuple[list[Example], Groups]:
+    """A few pictures of one to three classes, most of them in groups of two to four."""
+    examples = _examples(draw(st.dictionaries(st.sampled_from("abc"), st.integers(7, 10), min_size=1)))
+    chance = draw(st.randoms(use_true_random=False))
+    shuffled = list(range(len(examples)))
+    if draw(st.booleans()):
+        chance.shuffle(shuffled)
+    groups = []
+    for size in draw(st.lists(st.integers(2, 4), min_size=2, max_size=6)):
+        groups.append(tuple(sorted(shuffled[:size])))
+        shuffled = shuffled[size:]
+    return examples, tuple(group for group in groups if len(group) > 1)
+
+
+@given(
+    tightly_grouped(),
+    st.one_of(
+        st.tuples(st.integers(1, 3), st.integers(0, 2), st.integers(0, 2)),
+        st.sampled_from([(0.6, 0.2, 0.2), (0.5, 0.5, 0.0), (0.4, 0.3, 0.3)]),
+    ),
+    st.integers(0, 50),
+)
+def test_sizes_are_exact_wherever_groups_allow_it(
+    data: tuple[list[Example], Groups], sizes: tuple[float, ...], seed: int
+) -> None:
+    examples, groups = data
+    by_counts = isinstance(sizes[0], int)
+    wishes: dict[str, Any] = {"counts": dict(zip(SPLITS, sizes, strict=True))} if by_counts else {"ratios": sizes}
+    wanted = _used(examples, assign(examples, seed=seed, **wishes))
+    try:
+        found = _used(examples, assign(examples, groups=groups, seed=seed, **wishes))
+    except DataError:
+        found = Counter()
+    assert (found == wanted) == _can_be_exact(examples, groups, wanted)
+
+
+@given(st.lists(st.tuples(st.integers(1, 6), st.integers(0, 2)), min_size=4, max_size=12), st.integers(0, 50))
+def test_groups_that_are_made_to_fit_do_fit(made: list[tuple[int, int]], seed: int) -> None:
+    sizes = [0, 0, 0]
+    groups, start = [], 0
+    for size, part in [*made, (1, 0)]:
+        sizes[part] += size
+        groups.append(tuple(range(start, start + size)))
+        start += size
+    examples = _examples({"a": start})
+    places = assign(examples, groups=groups, counts=dict(zip(SPLITS, sizes, strict=True)), seed=seed)
+    _demand_whole(tuple(groups), places)
+    assert [places.count(split) for split in SPLITS] == sizes
+
+
+def test_groups_that_fit_in_one_way_only_are_not_refused() -> None:
+    """Train takes both pairs, validation the three, test the single one."""
+    examples = _examples({"a": 8})
+    groups = [(0, 1, 2), (3, 4), (5, 6)]
+    counts = {"train": 4, "validation": 3, "test": 1}
+    for seed in range(20):
+        found = _numbers(examples, assign(examples, groups=groups, counts=counts, seed=seed))
+        assert {split: found[split, "a"] for split in SPLITS} == counts
+
+
+def test_a_class_that_must_miss_its_sizes_does_not_spoil_another() -> None:
+    examples = _examples({"a": 8, "b": 8})
+    groups = [(0, 1, 2), (3, 4), (5, 6), (8, 9, 10, 11, 12)]
+    for seed in range(20):
+        found = _numbers(examples, assign(examples, groups=groups, ratios=(0.5, 0.375, 0.125), seed=seed))
+        assert [found[split, "a"] for split in SPLITS] == [4, 3, 1]
+        assert [found[split, "b"] for split in SPLITS] == [5, 2, 1]
+
+
 @given(grouped(), st.sampled_from([(0.6, 0.2, 0.2), (0.5, 0.5, 0.0), (0.8, 0.1, 0.1)]), st.integers(0, 50))
 def test_ratios_with_groups(data: tuple[list[Example], Groups], ratios: tuple[float, ...], seed: int) -> None:
     examples, groups = data
+    wanted = _numbers(examples, assign(examples, ratios=ratios, seed=seed))
     try:
         places = assign(examples, groups=groups, ratios=ratios, seed=seed)
     except DataError:
-        assert max((len(group) for group in groups), default=0) > 1
+        assert not _can_be_exact(examples, groups, wanted)
         return
     assert "" not in places
     _demand_whole(groups, places)
-    wanted = _numbers(examples, assign(examples, ratios=ratios, seed=seed))
     found = _numbers(examples, places)
     assert set(found) == set(wanted)
     largest = max((len(group) for group in groups), default=0)
@@ -217,7 +315,7 @@ def test_counts_with_groups(
     try:
         places = assign(examples, groups=groups, counts=counts, seed=seed)
     except DataError:
-        assert groups
+        assert not _can_be_exact(examples, groups, _wanted(examples, counts))
         return
     _demand_whole(groups, places)
     found = _numbers(examples, places)

@@ -5,6 +5,7 @@ import itertools
 import json
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
@@ -130,6 +131,59 @@ def test_sixteen_bits_keep_their_upper_eight(kind: int, samples: int) -> None:
     np.testing.assert_array_equal(decode_as_stored(raw_png(pixels, kind)), pixels // 256)
 
 
+def _keyed_png(bits: int, kind: int, row: str, key: list[int], *, before: bytes = b"", after: bytes = b"") -> bytes:
+    """A PNG of one row, given in hexadecimal, in which one color stands for transparent."""
+    samples = np.frombuffer(bytes.fromhex(row), np.uint8)
+    width = samples.size * 8 // bits // (3 if kind == 2 else 1)
+    header = struct.pack(">IIBBBBB", width, 1, bits, kind, 0, 0, 0)
+    transparent = png_chunk(b"tRNS", struct.pack(f">{len(key)}H", *key)) if key else b""
+    pixels = png_chunk(b"IDAT", zlib.compress(b"\0" + samples.tobytes()))
+    parts = png_chunk(b"IHDR", header), before, transparent, pixels, after, png_chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+# bits a channel, color type, samples, the transparent ones, and alpha and upper eight bits of each pixel
+KEYED: dict[str, tuple[int, int, str, list[int], list[list[int]]]] = {
+    "gray of 1 bit": (1, 0, "6f", [0], [[v, v] for v in (0, 255, 255, 0, 255, 255, 255, 255)]),
+    "gray of 2 bits": (2, 0, "1b", [2], [[0, 255], [85, 255], [170, 0], [255, 255]]),
+    "gray of 4 bits": (4, 0, "015f", [5], [[0, 255], [17, 255], [85, 0], [255, 255]]),
+    "gray of 8 bits": (8, 0, "070809", [8], [[7, 255], [8, 0], [9, 255]]),
+    "gray of 16 bits": (16, 0, "1234 1235 1334", [0x1235], [[0x12, 255], [0x12, 0], [0x13, 255]]),
+    "colors of 8 bits": (8, 2, "010203 010204", [1, 2, 4], [[1, 2, 3, 255], [1, 2, 4, 0]]),
+    "colors of 16 bits": (
+        16,
+        2,
+        "0001 0102 0203 0001 0102 0204",
+        [1, 0x102, 0x203],
+        [[0, 1, 2, 0], [0, 1, 2, 255]],
+    ),
+    "bits too many": (4, 0, "015f", [0xFFF5], [[0, 255], [17, 255], [85, 0], [255, 255]]),
+}
+
+
+@pytest.mark.parametrize("name", KEYED)
+def test_one_color_of_a_png_stands_for_transparent_at_every_depth(name: str) -> None:
+    bits, kind, row, key, wished = KEYED[name]
+    content = _keyed_png(bits, kind, row, key)
+    assert decode_as_stored(content).numpy().tolist() == [wished]
+    on_black = [[v * (alpha == 255) for v in colors] for *colors, alpha in wished]
+    found = _decoded(content, 1, len(wished), 3, alpha="black")
+    assert found.tolist() == [[colors * (3 // len(colors)) for colors in on_black]]
+
+
+NOT_KEYED = {
+    "its name in a remark": _keyed_png(8, 0, "0708", [], before=png_chunk(b"tEXt", b"a\0tRNS\0\7")),
+    "after the pixels": _keyed_png(8, 0, "0708", [], after=png_chunk(b"tRNS", b"\0\7")),
+    "too long": _keyed_png(8, 0, "0708", [7, 7, 7]),
+    "too short": _keyed_png(8, 0, "0708", [], before=png_chunk(b"tRNS", b"\7")),
+}
+
+
+@pytest.mark.parametrize("name", NOT_KEYED)
+def test_what_names_no_transparent_color_leaves_a_png_as_it_is(name: str) -> None:
+    assert decode_as_stored(NOT_KEYED[name]).numpy().tolist() == [[[7], [8]]]
+
+
 def _bmp(width: int, height: int, bits: int, compression: int, palette: bytes, data: bytes) -> bytes:
     info = struct.pack("<IiiHHIIiiII", 40, width, height, 1, bits, compression, len(data), 0, 0, len(palette) // 4, 0)
     start = 14 + len(info) + len(palette)
@@ -171,6 +225,14 @@ def test_the_first_frame_of_an_animation(kind: str, mode: str) -> None:
     assert np.unique(_decoded(content, *SIZE, 3)).tolist() == [10]
     for _ in range(5):  # TensorFlow alone breaks its heap with the WebP
         assert np.unique(_eager(content, *SIZE, 3)).tolist() == [10]
+
+
+@pytest.mark.parametrize("kind", ["BMP", "GIF", "WEBP"])
+def test_pillow_does_not_warn_of_large_pictures(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, later = _frames()
+    content = encoded(first, kind, **({} if kind == "BMP" else {"save_all": True, "append_images": later}))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", SIZE[0] * SIZE[1] - 1)
+    assert tuple(decode_as_stored(content).shape) == (*SIZE, 3)
 
 
 @pytest.mark.parametrize("subsampling", [0, 2])
@@ -233,9 +295,10 @@ DAMAGED = {
     "cut bmp": (encoded(RGB, "BMP")[:-30], "image file is truncated"),
     "cut gif": (encoded(PALETTE, "GIF")[:-30], "image file is truncated"),
     "cut webp": (MOVING[:-30], "could not create decoder object"),
-    "head of a bmp": (b"BM", "damaged BMP, GIF, PNG or WebP"),
-    "head of a gif": (b"GIF89a", "damaged BMP, GIF, PNG or WebP"),
+    "head of a bmp": (b"BM", "damaged BMP, GIF or WebP"),
+    "head of a gif": (b"GIF89a", "damaged BMP, GIF or WebP"),
     "head of a webp": (MOVING[:21], "could not create decoder object"),
+    "huge bmp": (_bmp(60_000, 60_000, 24, 0, b"", b""), "60000 x 60000 pixels are more than 178956970"),
 }
 
 

@@ -280,13 +280,34 @@ def test_overwriting_replaces_a_file_and_leaves_nothing_aside(tmp_path: Path) ->
     assert _tree(tmp_path) == {"data": None, "data/a": b"1"}
 
 
-def test_overwriting_a_link_replaces_the_link_and_not_what_it_leads_to(tmp_path: Path) -> None:
-    path = _old_folder(tmp_path)
+def test_a_link_is_followed_and_stays(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    path = _old_folder(tmp_path / "disk")
     (tmp_path / "link").symlink_to(path)
     with new_folder(tmp_path / "link", overwrite=True) as folder:
+        assert folder.parent == path.parent
         (folder / "a").write_bytes(b"1")
-    assert not (tmp_path / "link").is_symlink()
-    assert _tree(tmp_path) == {"data": None, "data/old": b"0", "link": None, "link/a": b"1"}
+    assert (tmp_path / "link").readlink() == path
+    assert _tree(path) == {"a": b"1"}
+    assert _names(tmp_path / "disk") == ["data"]
+
+
+def test_a_link_to_nowhere_gets_what_it_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "disk" / "data")
+    with new_folder(tmp_path / "link") as folder:
+        (folder / "a").write_bytes(b"1")
+    assert _tree(tmp_path / "disk") == {"data": None, "data/a": b"1"}
+
+
+@pytest.mark.parametrize("place", [".", "..", "../../link", "../inner"])
+def test_the_working_folder_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    (tmp_path / "outer" / "inner").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "outer")
+    monkeypatch.chdir(tmp_path / "outer" / "inner")
+    with pytest.raises(WriteError, match="working folder") as caught:
+        new_folder(Path(place), overwrite=True).__enter__()
+    assert str(caught.value).startswith(f"{place} is or holds")
+    assert _tree(tmp_path) == {"outer": None, "outer/inner": None, "link": None}
 
 
 def test_a_failed_overwriting_leaves_the_old_folder(tmp_path: Path) -> None:

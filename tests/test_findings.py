@@ -2,17 +2,20 @@
 
 import csv
 import io
+import os
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from cnntrain.data.examples import Example
-from cnntrain.data.scanning import duplicates
+from cnntrain.data.scanning import duplicates, remembered
 from cnntrain.data.scanning.findings import Finding, Scan
 from cnntrain.data.scanning.look import Look
-from cnntrain.data.scanning.similarity import signature
+from cnntrain.data.scanning.similarity import near_pairs, signature
 
 
 def _look(sha256: str, **changes: Any) -> Look:
@@ -97,15 +100,84 @@ def test_copies_alone_are_no_near_duplicates_but_chain_them() -> None:
     assert _scan(rows).copies == ((0, 1),)
 
 
-def test_the_search_among_many_pictures_is_remembered_by_content(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def searches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows by the number of signatures of each search; searches among three pictures are remembered."""
+    done: list[int] = []
+
+    def counted(signatures: Sequence[bytes]) -> list[tuple[int, int]]:
+        done.append(len(signatures))
+        return near_pairs(signatures)
+
+    monkeypatch.setenv("CNNTRAIN_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(duplicates, "_MANY", 3)
-    looks = [_look(name, signature=_textured(name in "xy")) for name in ("x", "y", "z")]
-    assert duplicates.alike_among(looks) == ((0, 1),)
-    monkeypatch.setattr(duplicates, "near_pairs", lambda _: pytest.fail("searched again"))
-    assert duplicates.alike_among(looks) == ((0, 1),)
-    monkeypatch.undo()
-    monkeypatch.setattr(duplicates, "_MANY", 3)
-    assert duplicates.alike_among([*looks, _look("w", signature=_textured(0))]) == ((0, 1), (2, 3))
+    monkeypatch.setattr(duplicates, "near_pairs", counted)
+    return done
+
+
+LOOKS = [_look(name, signature=_textured(name in "xy")) for name in ("x", "y", "z")]
+
+
+def test_the_search_among_many_pictures_is_remembered_by_content(searches: list[int]) -> None:
+    assert duplicates.alike_among(LOOKS) == ((0, 1),)
+    assert duplicates.alike_among(LOOKS) == ((0, 1),)
+    assert searches == [3]
+    assert duplicates.alike_among([*LOOKS, _look("w", signature=_textured(0))]) == ((0, 1), (2, 3))
+
+
+def test_a_search_with_fewer_signatures_is_not_taken_for_one_with_all(searches: list[int]) -> None:
+    """As after `scan --max-pixels 1000`, which decodes less."""
+    assert duplicates.alike_among([replace(look, signature=b"") for look in LOOKS]) == ()
+    assert duplicates.alike_among(LOOKS) == ((0, 1),)
+    assert len(searches) == 2
+
+
+def test_a_search_by_other_rules_is_made_again(searches: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    duplicates.alike_among(LOOKS)
+    monkeypatch.setattr(remembered, "version", lambda library: f"0.0 of {library}")
+    duplicates.alike_among(LOOKS)
+    monkeypatch.setattr(remembered, "_source_hash", lambda _: "another")
+    duplicates.alike_among(LOOKS)
+    assert len(searches) == 3
+
+
+DAMAGES = {
+    "no_json": "[[0, 1",
+    "no_search": "3",
+    "no_sets": '{"format": 1}',
+    "deep": "[" * 100_000,
+    "beyond_the_pictures": '{"format": 1, "sets": [[0, 3]]}',
+    "negative": '{"format": 1, "sets": [[-1, 0]]}',
+    "no_numbers": '{"format": 1, "sets": [[false, true]]}',
+    "fractions": '{"format": 1, "sets": [[0.0, 1.0]]}',
+    "one_in_two_sets": '{"format": 1, "sets": [[0, 1], [1, 2]]}',
+    "unsorted": '{"format": 1, "sets": [[1, 0]]}',
+    "a_set_of_one": '{"format": 1, "sets": [[0]]}',
+    "nested": '{"format": 1, "sets": [[[0], [1]]]}',
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_search_is_made_again(searches: list[int], tmp_path: Path, damage: str) -> None:
+    duplicates.alike_among(LOOKS)
+    (file,) = (tmp_path / "alike").iterdir()
+    file.write_text(damage, encoding="utf-8")
+    assert duplicates.alike_among(LOOKS) == ((0, 1),)
+    assert duplicates.alike_among(LOOKS) == ((0, 1),)
+    assert len(searches) == 2
+
+
+def test_only_the_newest_searches_are_kept(
+    searches: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(duplicates, "_MOST_SEARCHES", 2)
+    for number in range(4):
+        duplicates.alike_among([*LOOKS, _look(f"other {number}")])
+        for place, file in enumerate(sorted((tmp_path / "alike").iterdir(), key=lambda file: file.stat().st_mtime)):
+            os.utime(file, (place, place))  # one after the other, whatever the resolution of time
+    assert len(list((tmp_path / "alike").iterdir())) == 2
+    duplicates.alike_among([*LOOKS, _look("other 3")])
+    assert len(searches) == 4
 
 
 def test_imbalance_counts_training_pictures_from_three_to_one() -> None:

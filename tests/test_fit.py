@@ -292,7 +292,7 @@ def test_a_picture_that_goes_while_it_is_trained_on(split_folder: Path, tmp_path
 
     raw = _raw(split_folder, epochs=5)
     raw["data"]["cache"] = "none"
-    with pytest.raises(DataError, match="has gone since it was inspected"):
+    with pytest.raises(DataError, match="has gone or changed since it was looked at"):
         cnntrain.fit(raw, run_dir=tmp_path / "run", on_event=remove)
     assert cnntrain.load_run(tmp_path / "run").record.status == "failed"
 

@@ -22,10 +22,9 @@ from PIL import Image
 from cnntrain.data.examples import Example
 from cnntrain.data.fingerprint import fingerprint, split_hashes
 from cnntrain.data.scanning import look_at, remembered
-from cnntrain.data.scanning.header import Trait
+from cnntrain.data.scanning.header import Header, Trait, read_header
 from cnntrain.data.scanning.look import Look, look, look_closer
 from cnntrain.data.scanning.look_at import look_at_all
-from cnntrain.data.scanning.remembered import RememberedLooks
 from cnntrain.data.scanning.similarity import signature
 
 Pixels = npt.NDArray[np.uint8]
@@ -79,6 +78,13 @@ def _jpeg_of_zeros(sampling: bytes) -> bytes:
     return b"\xff\xd8" + quantization + frame + tables + scan + packed + b"\xff\xd9"
 
 
+# 24 × 32 gray pixels by cjpeg -arithmetic
+ARITHMETIC = bytes.fromhex(
+    "ffd8ffe000104a46494600010100000100010000ffdb0043000d090a0b0a080d0b0a0b0e0e0d0f13201513121213271c1e17202e2931302e"
+    "292d2c333a4a3e333646372c2d405741464c4e525352323e5a615a50604a51524fffc9000b080018002001011100ffcc000600101005ffda"
+    "0008010100003f00ff0097933629fb8b3da5d815c05b6b321ee91b9988e2107df035ae37bb642a9236b35426c282ffd9"
+)
+
 # what a header says
 
 SIXTEEN = Image.fromarray(np.asarray(GRAY).astype(np.uint16) * 257)
@@ -107,6 +113,10 @@ HEADERS: dict[str, tuple[bytes, str, tuple[Trait, ...]]] = {
     "webp with alpha": (_saved(Image.fromarray(RGBA), "WEBP"), "webp", ("alpha",)),
     "animated webp": (_saved(RGB, "WEBP", **FRAMES), "webp", ("animated",)),
 }
+
+
+JPEG, PNG = HEADERS["jpeg"][0], HEADERS["png"][0]
+SCAN = JPEG.index(b"\xff\xda")
 
 
 @pytest.mark.parametrize("name", HEADERS)
@@ -141,6 +151,30 @@ def test_the_orientation_is_read(kind: str, orientation: int, order: str) -> Non
     found = _look(_saved(RGB, kind, exif=_exif(orientation, order)))
     assert found.orientation == (orientation if 1 <= orientation <= 8 else 1)
     assert (found.height, found.width, found.fault) == (HEIGHT, WIDTH, "")
+
+
+@pytest.mark.parametrize(
+    ("blocks", "orientation"),
+    [((1, 6), 1), ((3, 6), 3), ((9, 6), 1), ((None, 6), 6), ((None, None), 1), ((6, None), 6)],
+)
+@pytest.mark.parametrize("place", [2, "scan"])
+def test_the_first_block_of_exif_with_an_orientation_counts(
+    blocks: tuple[int | None, ...], orientation: int, place: int | str
+) -> None:
+    """Also right before the pixels, where Pillow takes it, too."""
+    exif = [_exif(number, "<") if number else b"Exif\0\0II*\0\x08\0\0\0\0\0" for number in blocks]
+    segments = b"".join(b"\xff\xe1" + struct.pack(">H", 2 + len(block)) + block for block in exif)
+    at = SCAN if place == "scan" else 2
+    content = JPEG[:at] + segments + JPEG[at:]
+    assert (_look(content).orientation, _look(content).fault) == (orientation, "")
+    if blocks[0] in range(1, 9):
+        with Image.open(io.BytesIO(content)) as picture:
+            assert picture.getexif()[0x0112] == orientation
+
+
+def test_exif_of_a_png_may_have_the_prefix_of_a_jpeg() -> None:
+    content = _png(4, 4, zlib.compress(bytes(20)), _chunk(b"eXIf", _exif(6, ">")))
+    assert _look(content).orientation == 6
 
 
 @given(st.integers(0, 60), st.binary(max_size=8))
@@ -222,8 +256,7 @@ def _cut(name: str, length: int) -> bytes:
     return HEADERS[name][0][:length]
 
 
-JPEG, PNG = HEADERS["jpeg"][0], HEADERS["png"][0]
-SCAN = JPEG.index(b"\xff\xda")
+PALETTE_CHECKSUM = struct.pack(">I", zlib.crc32(PNG[12:25] + b"\3\0\0\0"))
 ADLER = zlib.compress(bytes(20))[:-1] + b"\x7f"
 FAULTS: dict[str, tuple[bytes, str, str]] = {
     "nothing": (b"", "empty", "zero bytes"),
@@ -231,7 +264,40 @@ FAULTS: dict[str, tuple[bytes, str, str]] = {
     "jpeg cut in half": (JPEG[: len(JPEG) // 2], "undecodable", "Premature end of JPEG file"),
     "jpeg cut in its header": (JPEG[:30], "undecodable", "ends within its header"),
     "jpeg without a frame": (JPEG[:20] + JPEG[SCAN:], "undecodable", "lacks the header"),
-    "jpeg of lossless coding": (JPEG.replace(b"\xff\xc0", b"\xff\xc3"), "undecodable", "jpeg::Uncompress"),
+    "jpeg of lossless coding": (JPEG.replace(b"\xff\xc0", b"\xff\xc3"), "undecodable", "a lossless JPEG; save it"),
+    "jpeg of hierarchical coding": (JPEG.replace(b"\xff\xc0", b"\xff\xc5"), "undecodable", "a hierarchical JPEG; save"),
+    "jpeg of 12 bits": (
+        JPEG.replace(b"\xff\xc0\0\x11\x08", b"\xff\xc1\0\x11\x0c"),
+        "undecodable",
+        "12 bits a channel; save it with 8",
+    ),
+    "jpeg of 2 channels": (
+        b"\xff\xd8\xff\xc0\0\x0e\x08\0\x20\0\x20\2\1\x11\0\2\x11\0" + JPEG[SCAN:],
+        "undecodable",
+        "2 channels; save it with 1, 3 or 4",
+    ),
+    "jpeg without height": (
+        JPEG.replace(struct.pack(">HH", HEIGHT, WIDTH), struct.pack(">HH", 0, WIDTH)),
+        "undecodable",
+        "its header says 56 × 0 pixels",
+    ),
+    "jpeg of too many samples": (
+        _jpeg_of_zeros(b"\x22\x22\x22"),
+        "undecodable",
+        "sampled 2 × 2, 2 × 2, 2 × 2, which is",
+    ),
+    "jpeg cut between frame and scan": (JPEG[:SCAN], "undecodable", "it is cut off before its pixels"),
+    "jpeg of a rare sampling with more": (
+        _jpeg_of_zeros(b"\x31\x11\x11")[:-2] + b"\0" * 60 + b"\xff\xd9",
+        "damaged",
+        "extraneous bytes",
+    ),
+    "jpeg of a rare sampling cut off": (
+        _jpeg_of_zeros(b"\x31\x11\x11")[:-2],
+        "undecodable",
+        "libjpeg cannot decode it",
+    ),
+    "arithmetic jpeg with more": (ARITHMETIC[:-2] + b"\0" * 60 + ARITHMETIC[-2:], "damaged", "extraneous bytes"),
     "jpeg with bytes between": (JPEG[:SCAN] + b"\0\0\0" + JPEG[SCAN:], "damaged", "3 extraneous bytes"),
     "jpeg with lost blocks": (JPEG[: SCAN + 100] + JPEG[SCAN + 180 :], "damaged", "Corrupt JPEG data"),
     "cmyk jpeg with lost blocks": (
@@ -242,7 +308,7 @@ FAULTS: dict[str, tuple[bytes, str, str]] = {
     "jpeg of many scans": (
         HEADERS["progressive jpeg"][0][:-2] + JPEG[SCAN : SCAN + 14] * 501,
         "undecodable",
-        "more than 500 scans",
+        "more than the limit of 500",
     ),
     "png cut off": (PNG[:-30], "undecodable", "cut off"),
     "png with an unprintable part": (PNG.replace(b"IDAT", b"I\nAT"), "undecodable", r"part I\nAT is wrong"),
@@ -254,13 +320,20 @@ FAULTS: dict[str, tuple[bytes, str, str]] = {
         "damaged",
         "checksum of its part tEXt",
     ),
-    "png with other pixels": (_png(4, 4, ADLER), "undecodable", "Invalid PNG data"),
-    "png with too few pixels": (_png(4, 4, zlib.compress(bytes(19))), "undecodable", "Invalid PNG data"),
+    "png with other pixels": (_png(4, 4, ADLER), "undecodable", "its pixels are damaged"),
+    "png with too few pixels": (_png(4, 4, zlib.compress(bytes(19))), "undecodable", "its pixels are damaged"),
+    "png without a palette": (PNG[:25] + b"\3\0\0\0" + PALETTE_CHECKSUM + PNG[33:], "undecodable", "or its palette"),
+    "png without width": (_png(0, 4, zlib.compress(bytes(4))), "undecodable", "its header says 0 × 4 pixels"),
+    "bmp of a negative width": (
+        HEADERS["bmp"][0][:18] + struct.pack("<i", -40) + HEADERS["bmp"][0][22:],
+        "undecodable",
+        "its header says -40 × 40 pixels",
+    ),
     "bmp cut off": (_cut("bmp", -10), "undecodable", "truncated"),
     "gif cut off": (_cut("gif", -20), "undecodable", "cut off"),
     "gif cut in its second frame": (_cut("animated gif", -20), "damaged", "cut off"),
     "gif without its end": (_cut("gif", -1), "damaged", "cut off"),
-    "webp cut off": (_cut("webp", -10), "undecodable", "Failed to decode WebP"),
+    "webp cut off": (_cut("webp", -10), "undecodable", "it is damaged or cut off"),
     "webp without a picture": (b"RIFF\x04\0\0\0WEBP", "undecodable", "lacks its picture"),
     "webp of a few bytes": (b"RIFF\x04\0\0\0WEBPVP8 \x04\0\0\0\0\0\0\0", "undecodable", "ends within its header"),
     "a letter": (b"BM", "undecodable", "ends within its header"),
@@ -268,20 +341,21 @@ FAULTS: dict[str, tuple[bytes, str, str]] = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_bad_picture_has_a_fault_and_a_reason(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bad_picture_has_a_fault_and_a_reason(name: str, capfd: pytest.CaptureFixture[str]) -> None:
     content, fault, reason = FAULTS[name]
     found = _look(content)
     assert (found.fault, found.signature) == (fault, b"")
     assert reason in found.problem
     assert "Op:" not in found.problem
     assert "\n" not in found.problem
-    assert capsys.readouterr().err == ""
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("name", HEADERS)
-def test_what_is_appended_does_no_harm(name: str) -> None:
+@pytest.mark.parametrize("more", [b"appended" * 9, b"\xff\xda\0\2" * 600])
+def test_what_is_appended_does_no_harm(name: str, more: bytes) -> None:
     content = HEADERS[name][0]
-    assert _look(content + b"appended" * 9) == replace(_look(content), sha256=_look(content + b"appended" * 9).sha256)
+    assert _look(content + more) == replace(_look(content), sha256=hashlib.sha256(content + more).hexdigest())
 
 
 @pytest.mark.parametrize("sampling", ["11 11 11", "22 11 11", "31 11 11", "22 12 21", "13 11 11"])
@@ -290,13 +364,126 @@ def test_rare_samplings_of_colors_are_good(sampling: str) -> None:
     assert (found.fault, found.problem, found.height, found.width) == ("", "", 32, 32)
 
 
+def test_libjpeg_says_nothing_on_stderr_and_others_can_again(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    contents = [content for name, (content, *_) in FAULTS.items() if "jpeg" in name]
+    for number, content in enumerate(contents):
+        (tmp_path / f"{number}.jpg").write_bytes(content)
+    found = look_at_all([str(tmp_path / f"{number}.jpg") for number in range(len(contents))], max_pixels=MAX_PIXELS)
+    assert {look.fault for look in found} == {"damaged", "undecodable"}
+    assert capfd.readouterr() == ("", "")
+    os.write(2, b"heard")
+    assert capfd.readouterr().err == "heard"
+
+
+def test_without_stderr_rare_samplings_are_good_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(_: int) -> int:
+        raise OSError(9, "Bad file descriptor")
+
+    monkeypatch.setattr(os, "dup", closed)
+    assert _look(_jpeg_of_zeros(b"\x31\x11\x11")).fault == ""
+
+
+def test_a_jpeg_of_arithmetic_codes_is_good() -> None:
+    found = _look(ARITHMETIC)
+    assert (found.fault, found.problem, found.height, found.width) == ("", "", 24, 32)
+
+
+def _of_size(content: bytes, height: int, width: int) -> bytes:
+    """A JPEG that says it has another size."""
+    return content.replace(struct.pack(">HH", HEIGHT, WIDTH), struct.pack(">HH", height, width))
+
+
+def test_few_scans_of_many_pixels_are_too_much() -> None:
+    progressive = _of_size(HEADERS["progressive jpeg"][0], 7000, 7000)[:-2]
+    channel_by_channel = JPEG[:SCAN] + b"\xff\xda\0\x08\1\1\0\0\x3f\0"
+    for content in (progressive, _of_size(channel_by_channel, 7000, 7000)):
+        found = look(content + JPEG[SCAN : SCAN + 14] * 45, max_pixels=50_000_000)
+        assert found.fault == "undecodable"
+        assert "scans of 49000000 pixels, too much work" in found.problem
+
+
+def test_an_ordinary_progressive_jpeg_of_the_largest_size_is_not_too_much() -> None:
+    header = read_header(_of_size(HEADERS["progressive jpeg"][0], 12_000, 14_000))
+    assert header is not None
+    assert (header.problem, header.pixels) == ("", 168_000_000)
+
+
+def test_a_picture_of_another_size_than_its_header_says_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(content: bytes) -> Header | None:
+        header = read_header(content)
+        return header and replace(header, height=header.height + 1)
+
+    monkeypatch.setattr("cnntrain.data.scanning.look.read_header", wrong)
+    found = _look(PNG)
+    assert (found.fault, found.problem) == ("undecodable", "its header says 56 × 41 pixels, not 56 × 40")
+
+
+GIF_HEAD, GIF_FRAME = HEADERS["gif"][0][:6], HEADERS["gif"][0].index(b"\x2c", 13 + 3 * 8)
+
+
+def _gif(screen: tuple[int, int], corner: tuple[int, int]) -> bytes:
+    """The GIF on a screen of another size (width, height), and elsewhere on it."""
+    content = HEADERS["gif"][0]
+    moved = struct.pack("<HH", *corner) + content[GIF_FRAME + 5 :]
+    return GIF_HEAD + struct.pack("<HH", *screen) + content[10 : GIF_FRAME + 1] + moved
+
+
+@pytest.mark.parametrize(
+    ("screen", "corner", "size"),
+    [
+        ((0, 0), (0, 0), (56, 40)),
+        ((10, 10), (0, 0), (56, 40)),
+        ((10, 300), (5, 7), (61, 300)),
+        ((300, 10), (5, 7), (300, 47)),
+        ((100, 90), (5, 7), (100, 90)),
+    ],
+)
+def test_the_size_of_a_gif_is_that_of_screen_and_frame_together(
+    screen: tuple[int, int], corner: tuple[int, int], size: tuple[int, int]
+) -> None:
+    content = _gif(screen, corner)
+    found = _look(content)
+    assert (found.width, found.height, found.fault) == (*size, "")
+    with Image.open(io.BytesIO(content)) as picture:
+        assert picture.size == size
+
+
+def _webp(*chunks: bytes) -> bytes:
+    """A WebP of these chunks."""
+    return b"RIFF" + struct.pack("<I", 4 + sum(map(len, chunks))) + b"WEBP" + b"".join(chunks)
+
+
+def _extended(width: int, height: int, *, flags: int = 0) -> bytes:
+    sides = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    return b"VP8X" + struct.pack("<IB3x", 10, flags) + sides
+
+
+@pytest.mark.parametrize("name", ["webp", "lossless webp"])
+def test_only_the_first_chunk_of_a_webp_gives_its_size(name: str) -> None:
+    picture = HEADERS[name][0][12:]
+    exif = b"EXIF" + struct.pack("<I", 44) + _exif(6, "<")[6:]
+    late = _look(_webp(picture, _extended(3, 3), exif))
+    assert (late.width, late.height, late.orientation, late.fault) == (56, 40, 1, "")
+    found = _look(_webp(_extended(3, 3), picture))
+    assert (found.fault, found.problem) == ("undecodable", "its headers disagree: 3 × 3 or 56 × 40 pixels")
+    assert _look(_webp(_extended(56, 40, flags=8), picture, exif)).orientation == 6
+
+
 BILLIONS = {
     "png": _png(100_000, 100_000, zlib.compress(bytes(100))),
     "jpeg": JPEG.replace(struct.pack(">HH", HEIGHT, WIDTH), struct.pack(">HH", 60_000, 50_000)),
     "bmp": b"BM" + bytes(12) + struct.pack("<IiiHH", 40, 100_000, -100_000, 1, 24) + bytes(100),
     "gif": b"GIF89a" + struct.pack("<HHBBB", 60_000, 50_000, 0, 0, 0) + b";",
     "gif in its frame": b"GIF89a\1\0\1\0\0\0\0," + struct.pack("<HHHHB", 0, 0, 60_000, 50_000, 0) + b"\x02\0;",
-    "webp": b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + b"\xff\xff\x7f" * 2,
+    "gif by the place of its frame": b"GIF89a\1\0\1\0\0\0\0,"
+    + struct.pack("<HHHHB", 60_000, 50_000, 1, 1, 0)
+    + b"\x02\0;",
+    "webp": b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0\2\0\0\0" + b"\xff\xff\x7f" * 2,
+    "webp with another size behind": b"RIFF\x26\0\0\0WEBPVP8 \x0a\0\0\0"
+    + b"\0" * 6
+    + b"\xff\x3f" * 2
+    + b"VP8X\x0a\0\0\0"
+    + b"\0" * 10,
 }
 
 
@@ -499,16 +686,6 @@ def test_several_at_once_share_the_store(tmp_path: Path, looks_taken: list[int])
     looks_taken.clear()
     assert _look_again(paths) == found[0]
     assert looks_taken == []
-
-
-def test_nothing_is_found_after_closing() -> None:
-    store = RememberedLooks(max_pixels=1)
-    seen = Look("ab" * 32, "png", 1, 2, 3, ("alpha", "16_bit"), "damaged", "a phrase", b"\0\1")
-    store.keep([seen, Look("", fault="unreadable")])
-    assert store.find(seen.sha256) == seen
-    assert store.find("cd" * 32) is None
-    store.close()
-    assert store.find(seen.sha256) is None
 
 
 # hashes of a data set

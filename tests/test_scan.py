@@ -47,6 +47,21 @@ def test_the_table_names_what_is_wrong_and_nothing_changes(spoiled: Path) -> Non
     assert lines[-1] == "note     passed_over: files of kinds that are not read: 1 .tiff"
 
 
+def test_pictures_outside_the_splits_are_told(split_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(split_folder / "test/cat", split_folder / "extra/cat")
+    for path in (split_folder / "extra/cat").iterdir():
+        path.write_bytes(path.read_bytes() + b" ")
+    found = {finding.code: finding for finding in cnntrain.scan(split_folder).findings}
+    assert found["left_out"].what.startswith("6 pictures are outside train, validation and test, extra/cat/")
+    config = {
+        "data": {"source": str(split_folder), "image_size": [12, 12]},
+        "model": {"kind": "convnet", "blocks": [{"filters": 2}]},
+        "train": {"epochs": 1},
+    }
+    run = cnntrain.fit(config, run_dir=tmp_path / "run")
+    assert any("6 pictures are outside" in note for note in run.record.notes)
+
+
 def test_json_and_csv_hold_all_of_it(spoiled: Path, tmp_path: Path) -> None:
     table = tmp_path / "out/pictures.csv"
     done = CliRunner().invoke(group, ["scan", str(spoiled), "--json", "--csv", str(table)])

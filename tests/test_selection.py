@@ -64,6 +64,9 @@ def test_of_a_split_the_test_part_is_taken(split_folder: Path) -> None:
     assert {example.split for example in examples} == {"test"}
     assert len(examples) == 12
     assert notes == (f"{split_folder} is split already: its 12 test pictures are taken",)
+    shutil.copytree(split_folder / "test" / "cat", split_folder / "extra")
+    notes = examples_of_data(split_folder, CLASSES)[1]
+    assert notes[0].startswith("6 pictures are outside train, validation and test, extra/")
     shutil.rmtree(split_folder / "test")
     with pytest.raises(DataError, match="has no test pictures"):
         examples_of_data(split_folder, CLASSES)

@@ -191,6 +191,20 @@ def test_names_that_cannot_be_written_down(tmp_path: Path, name: bytes) -> None:
     problem.encode("utf-8")
 
 
+@pytest.mark.parametrize("name", [b"d\xff", b"d\n", b"d\x1b[2J"])
+def test_a_place_that_cannot_be_written_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: bytes) -> None:
+    place = _write(tmp_path / os.fsdecode(name), "cat/1.png", "dog/1.png")
+    table = place / "t.csv"
+    table.write_text("path,label\ncat/1.png,cat\ndog/1.png,dog\n", encoding="utf-8")
+    monkeypatch.chdir(place)
+    for source in (place, table, Path(), Path("t.csv")):
+        problem = _problem(source)
+        assert "is not UTF-8 or holds control characters; rename it" in problem
+        assert problem.isprintable()
+        assert len(find_unlabelled(source).examples) == 2
+    assert "is not UTF-8" in _problem(tmp_path, name=os.fsdecode(name))
+
+
 def test_unreadable_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _write(tmp_path, "cat/1.png", "dog/1.png")
     scandir = os.scandir
@@ -336,6 +350,11 @@ def test_a_class_that_cannot_be_a_folder_elsewhere(tmp_path: Path) -> None:
     assert "classes are named like folders" in _problem(tmp_path, label_regex="(.+)")
 
 
+def test_classes_that_differ_in_capital_letters_only(tmp_path: Path) -> None:
+    _write(tmp_path, "Cat/1.png", "cat/2.png", "dog/1.png")
+    assert "has the classes Cat and cat, which are one folder on file systems" in _problem(tmp_path)
+
+
 # split already
 
 
@@ -398,6 +417,63 @@ def test_manifest_columns_go_to_their_pictures(tmp_path: Path, wrapping: str) ->
         ("g8", "0", ""),
         ("g7", "2", "beef"),
     ]
+
+
+@pytest.mark.parametrize("form", ["bom", "semicolons", "other names of parts", "columns turned round"])
+def test_a_manifest_is_read_as_tables_are(tmp_path: Path, form: str) -> None:
+    _write(tmp_path, "train/cat/1.png", "train/dog/2.png", "val/cat/3.png")
+    text = (
+        "path,label,split,group\ntrain/cat/1.png,cat,train,g1\ntrain/dog/2.png,dog,Train,g2\nval/cat/3.png,cat,val,g3\n"
+    )
+    if form == "bom":
+        text = "\ufeff" + text.replace("\n", "\r\n")
+    elif form == "semicolons":
+        text = text.replace(",", ";")
+    elif form == "columns turned round":
+        text = "\n".join(",".join(reversed(line.split(","))) for line in text.splitlines())
+    (tmp_path / "manifest.csv").write_bytes(text.encode())
+    assert [(item.split, item.group) for item in find_source(tmp_path).examples] == [
+        ("train", "g1"),
+        ("train", "g2"),
+        ("validation", "g3"),
+    ]
+
+
+def test_a_manifest_of_something_else_is_passed_over(tmp_path: Path) -> None:
+    _write(tmp_path, *SPLIT)
+    for text in ("file,md5\nx,y\n", "path,label\nx,y\n", "file,class,subset\nx,y,train\n"):
+        (tmp_path / "manifest.csv").write_text(text, encoding="utf-8")
+        assert {(item.group, item.sha256) for item in find_source(tmp_path).examples} == {("", "")}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "the table manifest.csv of pets.zip is empty"),
+        ("path,label,split\ntrain/cat/1.png,cat,holdout\n", "manifest.csv of pets.zip, row 2: the split is one of"),
+        ("path,label,split\n,cat,train\n", "manifest.csv of pets.zip, row 2: the path is empty"),
+    ],
+)
+def test_a_damaged_manifest_is_called_by_what_the_user_knows(tmp_path: Path, text: str, words: str) -> None:
+    _write(tmp_path, *SPLIT)
+    (tmp_path / "manifest.csv").write_text(text, encoding="utf-8")
+    assert words in (problem := _problem(tmp_path, name="pets.zip"))
+    assert str(tmp_path) not in problem
+
+
+@pytest.mark.parametrize("wrapping", ["", "pets/"])
+def test_pictures_in_no_part_are_told(tmp_path: Path, wrapping: str) -> None:
+    _write(tmp_path, *(wrapping + name for name in SPLIT))
+    assert find_source(tmp_path).notes == find_unlabelled(tmp_path).notes == ()
+    _write(tmp_path, f"{wrapping}top.png")
+    note = f"1 picture is outside train, validation and test, {wrapping}top.png; split, fit and evaluate leave it out"
+    assert find_source(tmp_path).notes == (note,)
+    _write(tmp_path, f"{wrapping}extra/a/9.png")
+    note = (
+        f"2 pictures are outside train, validation and test, {wrapping}extra/a/9.png first; "
+        "split, fit and evaluate leave them out"
+    )
+    assert find_source(tmp_path).notes == find_unlabelled(tmp_path).notes == (note,)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import sys
 import zipfile
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,8 +20,9 @@ import cnntrain
 from cnntrain.cli import group
 from cnntrain.data.examples import Example, read_examples
 from cnntrain.data.scanning.look import Look
-from cnntrain.data.sources import find_source
+from cnntrain.data.sources import Source, find_source
 from cnntrain.data.splitting import contents as contents_module
+from cnntrain.data.splitting import split as split_module
 from cnntrain.data.splitting import writing as writing_module
 from cnntrain.data.splitting.report import SplitResult
 from cnntrain.data.splitting.split import split_source
@@ -399,6 +401,70 @@ def test_a_table_of_pictures_inside_the_destination_is_refused(photos: Path, tmp
         _split(tmp_path / "out.csv", tmp_path / "out", counts={"train": 1}, overwrite=True)
 
 
+def _of_links_to_pictures(dest: Path, source: Path) -> Path:
+    for path in dest.rglob("*.jpg"):
+        (source / path.parent.name).mkdir(parents=True, exist_ok=True)
+        (source / path.parent.name / path.name).symlink_to(path)
+    return source
+
+
+def _of_links_to_folders(dest: Path, source: Path) -> Path:
+    source.mkdir()
+    for label in ("cat", "dog"):
+        (source / label).symlink_to(dest / "train" / label)
+    return source
+
+
+def _of_rows_through_a_link(dest: Path, source: Path) -> Path:
+    source.mkdir()
+    (source / "pictures").symlink_to(dest)
+    rows = [f"pictures/{path.relative_to(dest).as_posix()},{path.parent.name}\n" for path in dest.rglob("*.jpg")]
+    (source / "labels.csv").write_text("path,label\n" + "".join(rows), encoding="utf-8")
+    return source / "labels.csv"
+
+
+@pytest.mark.parametrize("method", ["copy", "symlink"])
+@pytest.mark.parametrize("make", [_of_links_to_pictures, _of_links_to_folders, _of_rows_through_a_link])
+@pytest.mark.parametrize("dest", ["out", "link"])
+def test_links_into_the_destination_are_followed_before_it_is_replaced(
+    photos: Path, tmp_path: Path, make: Callable[[Path, Path], Path], method: str, dest: str
+) -> None:
+    _split(photos, tmp_path / "out", counts=COUNTS)
+    (tmp_path / "link").symlink_to(tmp_path / "out")
+    source = make(tmp_path / "out", tmp_path / "links")
+    before = _tree(tmp_path)
+    with pytest.raises(UsageError, match=rf"the picture .*\.jpg of the source lies in .*{dest}; choose another"):
+        _split(source, tmp_path / dest, counts={"train": 1}, overwrite=True, method=method)
+    assert _tree(tmp_path) == before
+
+
+def test_nothing_is_moved_out_of_other_folders_than_that_of_the_archive(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Archives refuse such names already; this is a second look, before files are moved."""
+    (tmp_path / "precious.jpg").write_bytes(b"precious")
+
+    def find(place: Path, **options: Any) -> Source:
+        found = find_source(place, **options)
+        return replace(found, examples=(*found.examples, Example("../precious.jpg", "cat")))
+
+    monkeypatch.setattr(split_module, "find_source", find)
+    with pytest.raises(DataError, match=r"photos\.zip names a picture that is not in it: .*precious\.jpg; unpack it"):
+        _split(_zipped(photos), tmp_path / "out", ratios=(1, 0, 0))
+    assert (tmp_path / "precious.jpg").exists()
+
+
+def test_pictures_that_do_not_count_are_told(photos: Path, tmp_path: Path) -> None:
+    _split(photos, tmp_path / "one", counts=COUNTS)
+    (tmp_path / "one" / "unlabelled").mkdir()
+    (tmp_path / "one" / "unlabelled" / "what.jpg").write_bytes(b"?")
+    result = _split(tmp_path / "one", tmp_path / "two")
+    assert result.findings.notes == find_source(tmp_path / "one").notes
+    assert [line for line in result.lines if "unlabelled/what.jpg" in line] == list(result.findings.notes) != []
+    stored = json.loads((tmp_path / "two" / "split.json").read_text(encoding="utf-8"))
+    assert stored["findings"]["notes"] == list(result.findings.notes)
+
+
 def test_wrong_patterns(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"--group-by takes a regular expression; got: \("):
         _split(photos, tmp_path / "out", group_by="(")
@@ -471,6 +537,13 @@ def test_duplicates_across_kept_parts(tmp_path: Path) -> None:
     assert ignored.left_out == 0
 
 
+@pytest.mark.usefixtures("alike")
+def test_drop_takes_pictures_out_of_the_last_part_too(tmp_path: Path) -> None:
+    same = {"val__cat__0": "A~ 1", "val__cat__1": "A~ 2", "val__cat__2": "B~ 1", "val__dog__2": "B~ 2"}
+    result = _split(_split_already(tmp_path / "in", **same), tmp_path / "out", near_duplicates="drop")
+    assert result.findings.dropped == ("val/cat/1.png", "val/cat/2.png", "val/dog/2.png")
+
+
 @pytest.mark.parametrize("near_duplicates", ["together", "ignore"])
 @pytest.mark.usefixtures("alike")
 def test_copies_across_kept_parts_are_always_an_error(tmp_path: Path, near_duplicates: str) -> None:
@@ -508,6 +581,53 @@ def test_the_same_split_again_changes_nothing(photos: Path, tmp_path: Path, meth
     assert _times(tmp_path) == before
     assert (again.counts, again.findings, again.unchanged) == (first.counts, first.findings, True)
     assert again.lines == ("left out: 2 pictures", "nothing to do: the same split is there already")
+
+
+def test_leavings_of_desktops_do_not_count(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    _split(photos, out, counts=COUNTS)
+    for place in (out, out / "test", out / "test" / "cat"):
+        for name in (".DS_Store", "Thumbs.db"):
+            (place / name).write_bytes(b"junk")
+    assert _split(photos, out, counts=COUNTS).unchanged
+    _split(photos, out, counts={"train": 1}, overwrite=True)
+    assert len(_tree(out)) == 4
+
+
+def test_what_is_hidden_on_purpose_is_not_replaced(photos: Path, tmp_path: Path) -> None:
+    _split(photos, tmp_path / "out", counts=COUNTS)
+    (tmp_path / "out" / ".git").mkdir()
+    with pytest.raises(WriteError, match=r"it holds \.git"):
+        _split(photos, tmp_path / "out", counts={"train": 1}, overwrite=True)
+
+
+@pytest.mark.parametrize("is_archive", [False, True])
+def test_a_link_to_the_destination_is_followed(photos: Path, tmp_path: Path, is_archive: bool) -> None:
+    """So that the pictures land on the disk that it leads to."""
+    disk = tmp_path / "disk"
+    (disk / "empty").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(disk / "empty")
+    source = _zipped(photos) if is_archive else photos
+    for counts in (COUNTS, {"train": 1}):
+        result = _split(source, tmp_path / "link", counts=counts, overwrite=counts != COUNTS)
+        assert result.dest == tmp_path / "link"
+        assert (tmp_path / "link").readlink() == disk / "empty"
+        assert [path.name for path in disk.iterdir()] == ["empty"]
+        assert len(read_examples(disk / "empty" / "manifest.csv")) == 2 * sum(counts.values())
+        assert _split(source, tmp_path / "link", counts=counts).unchanged
+
+
+def test_the_working_folder_is_not_replaced(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path / "out")
+    for source in (photos, tmp_path / "missing"):  # it is said before the source is looked at
+        with pytest.raises(WriteError, match=r"^\. is or holds the working folder"):
+            _split(source, Path(), counts=COUNTS)
+    _split(photos, tmp_path / "other", counts=COUNTS)
+    monkeypatch.chdir(tmp_path / "other" / "train")
+    with pytest.raises(WriteError, match="the working folder"):
+        _split(photos, tmp_path / "other", counts={"train": 1}, overwrite=True)
+    assert _split(photos, Path(".."), counts=COUNTS).unchanged
 
 
 def test_an_archive_again_changes_nothing(photos: Path, tmp_path: Path) -> None:
@@ -563,7 +683,7 @@ def _slip_in_picture(photos: Path, out: Path) -> None:
         (_replace_picture, "of the pictures used 12 changed"),
         (_add_pictures, r"of the pictures used \d new, \d gone"),
         (_lose_picture, r"it lacks test/cat/cat\.\d\.jpg"),
-        (_spoil_picture, r"test/cat/cat\.\d\.jpg has changed in it"),
+        (_spoil_picture, r"test/cat/cat\.\d\.jpg changed in it"),
         (_slip_in_picture, r"it holds test/cat/more\.jpg"),
     ],
 )
@@ -685,6 +805,7 @@ def test_json(cli: CliRunner, photos: Path, tmp_path: Path) -> None:
             "dropped": [],
             "bad_pictures": {},
             "passed_over": {".tif": 1},
+            "notes": [],
         },
     }
     assert result.stderr == ""

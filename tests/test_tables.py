@@ -2,12 +2,14 @@
 
 import csv
 import io
+import os
 from pathlib import Path
 
 import pytest
 
 from cnntrain.data.examples import Example, write_examples
 from cnntrain.data.sources import find_labelled, find_source, find_unlabelled
+from cnntrain.data.sources.tables import tells_labels
 from cnntrain.errors import DataError, UsageError
 
 
@@ -58,6 +60,8 @@ FOUND = [("in/c 1.jpg", "cat"), ("a.png", "dog")]
         "image_id,class\nc 1.jpg,cat\na.png,dog\n",
         "path,id,label,class\nin/c 1.jpg,7,cat,x\na.png,8,dog,y\n",
         "filename,id,label\nin/c 1.jpg,7,cat\na.png,8,dog\n",
+        "\ufeffsep=;\r\npath;label, as given;label\r\nin/c 1.jpg;x,y,z;cat\r\na.png;,;dog\r\n",
+        '"sep=|"\npath|label\nin/c 1.jpg|cat\na.png|dog\n',
     ],
 )
 def test_tables_as_many_programs_write_them(photos: Path, text: str) -> None:
@@ -134,6 +138,8 @@ def test_labels_are_composed(photos: Path) -> None:
         ("path,label,split\na.png,cat,holdout\n", "row 2: the split is one of train, validation, val, valid, test"),
         ("path,label,split\na.png,cat,train\nb.png,dog,\n", "row 3: the split is empty"),
         ("path,label\na.png,cat\nb.png,cat\n", "one class only (cat)"),
+        ("path,label\na.png,cat\nb.png,Thumbs.db\n", "which is what operating systems call their own leavings"),
+        ("path,label\na.png,Stra\u00dfe\nb.png,STRASSE\n", "has the classes STRASSE and Straße, which are one folder"),
         ("path,label\na.png,cat\nb.png,x/y\n", "classes are named like folders"),
         ("path,label\na.png,cat\nb.png,.x\n", "classes are named like folders"),
         ("path,label,split\na.png,cat,val\nb.png,dog,test\n", "no train pictures"),
@@ -145,6 +151,33 @@ def test_labels_are_composed(photos: Path) -> None:
 )
 def test_what_is_wrong_is_one_line(photos: Path, text: str | bytes, words: str) -> None:
     assert words in _problem(_table(photos, text))
+
+
+def test_only_pictures_are_taken(photos: Path) -> None:
+    (photos / "scan").write_bytes(b"GIF89a")
+    for name in ("notes.txt", "x.tif"):
+        _write(photos, name)
+        problem = _problem(_table(photos, f"path,label\na.png,cat\nscan,dog\n{name},dog\n"))
+        assert f"row 4: {name} is no picture" in problem
+    assert _found(_table(photos, "path,label\na.png,cat\nscan,dog\n")) == [("a.png", "cat"), ("scan", "dog")]
+
+
+def test_what_lies_beside_a_table_does_no_harm(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _write(photos, "locked/1.png", "bad\nname/2.png", "x/7.png")
+    listed, scandir = list[str](), os.scandir
+
+    def refusing(path: str) -> object:
+        listed.append(path)
+        if path.endswith("locked"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    assert _found(_table(photos, "id,label\na,cat\n7,dog\n")) == [("a.png", "cat"), ("x/7.png", "dog")]
+    listed.clear()
+    for path in (f"{photos}/no.png", "../no.png"):
+        assert "row 3: there is no picture" in _problem(_table(photos, f"path,label\na.png,cat\n{path},dog\n"))
+    assert listed == []
 
 
 def test_an_id_that_several_pictures_have(photos: Path) -> None:
@@ -192,6 +225,43 @@ def test_a_table_tells_the_classes_of_a_folder(tmp_path: Path, wrapping: str) ->
         ("1.jpg", "dog"),
         ("2.jpg", "cat"),
     ]
+
+
+def test_pictures_that_the_table_leaves_out_are_told(tmp_path: Path) -> None:
+    _kaggle(tmp_path / "dogs")
+    _write(tmp_path / "dogs", "test/4.jpg")
+    note = "2 pictures are not listed in labels.csv, dogs/test/3.jpg first; split, fit and evaluate leave them out"
+    assert find_source(tmp_path).notes == find_unlabelled(tmp_path).notes == (note,)
+
+
+def test_a_table_in_a_folder_tells_of_that_folder(tmp_path: Path) -> None:
+    _kaggle(tmp_path / "dogs")
+    _write(tmp_path, "far.jpg", "dogs.jpg")
+    inside = (tmp_path / "dogs" / "train" / "1.jpg").resolve()
+    table = _table(tmp_path / "dogs", f"path,label\n{inside},cat\ntest/../train/2.jpg,dog\n", "labels.csv")
+    assert [item.path for item in find_source(tmp_path / "dogs").examples] == ["train/1.jpg", "train/2.jpg"]
+    for outside in (
+        "../dogs.jpg",
+        "train\\..\\..\\far.jpg",
+        str(tmp_path / "far.jpg"),
+        str(tmp_path / "dogs.jpg"),
+        "..",
+    ):
+        _table(tmp_path / "dogs", f"path,label\n{inside},cat\n{outside},dog\n", "labels.csv")
+        with pytest.raises(DataError, match=r"labels\.csv of dogs, row 3: .* lies outside the folder of the table"):
+            find_source(tmp_path / "dogs", name="dogs")
+        if outside != "..":
+            assert len(find_source(table).examples) == 2  # given itself, it is the user's own
+
+
+def test_of_a_table_that_may_tell_classes_the_header_is_read(tmp_path: Path) -> None:
+    _kaggle(tmp_path)
+    _table(tmp_path, b"id,width\n" + b"3,7\n" * 50_000 + b"\xff\n", "sizes.csv")
+    assert not tells_labels(tmp_path / "sizes.csv")
+    table = _table(tmp_path, b"id,breed\n" + b"1,cat\n" * 50_000 + b"\xff\n", "labels.csv")
+    assert tells_labels(table)
+    with pytest.raises(DataError, match=r"cannot read the table labels\.csv of dogs\.zip: 'utf-8'"):
+        find_source(tmp_path, name="dogs.zip")
 
 
 def test_class_folders_come_before_a_table(tmp_path: Path) -> None:

@@ -57,7 +57,9 @@ def split(
             is split into 0.8, 0.1 and 0.1, or into 0.9, 0 and 0.1 with folds.
         seed: Another one gives another split.
         method: `copy`, `hardlink` or `symlink` (absolute); an archive can only be copied.
-        near_duplicates: `together`: on one side; `drop`: one of each set is used; `ignore`: not looked for.
+        near_duplicates: `together`: on one side; `drop`: one of each set is used, none of a set with several labels,
+            and where parts are kept that of the last part, so that test pictures are dropped too; `ignore`: not looked
+            for.
         group_by: A regular expression, searched in each path: pictures with the same match, or first group of it, stay
             on one side. The source's own groups count when it is absent.
         label_regex: A regular expression that finds the class in each path.

@@ -42,7 +42,7 @@ def scan(
         prepare("cpu")
         paths = [str(found.root / example.path) for example in found.examples]
         looks = look_at_all(paths, max_pixels=max_pixels, on_picture=pictures_told(on_event or ignore, len(paths)))
-        return Scan(str(source), found.examples, looks, found.passed_over)
+        return Scan(str(source), found.examples, looks, found.passed_over, found.notes)
 
 
 def write_scan(found: "Scan", path: str | Path) -> None:

@@ -41,7 +41,8 @@ def _numbers(_context: click.Context, _option: click.Parameter, value: str | Non
     type=click.Choice(["together", "drop", "ignore"]),
     default="together",
     show_default=True,
-    help="Put pictures that look the same on one side, use one of each set, or do not look for them.",
+    help="Put pictures that look the same on one side; drop all but one of each set, and all of a set with several "
+    "labels, from any part; or do not look for them.",
 )
 @click.option(
     "--group-by",

@@ -1,7 +1,7 @@
 """The data set of a configuration: its examples and the names of its classes, or what is wrong with it."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cnntrain.config import Problem
@@ -10,8 +10,8 @@ from cnntrain.data.examples import Example, class_names, in_split
 from cnntrain.data.inspection import Inspected, Skipped, inspect
 from cnntrain.data.leaks import Leak, described, groups_across_splits, leaks_between_splits
 from cnntrain.data.scanning.duplicates import alike_among
-from cnntrain.data.sources import find_source, kept_unpacked
-from cnntrain.data.splitting.folds import fold_numbers, folded
+from cnntrain.data.sources import Source, find_source, kept_unpacked
+from cnntrain.data.splitting.folds import folded
 from cnntrain.errors import DataError
 
 SOURCE = ("data", "source")
@@ -49,9 +49,12 @@ def find_data_set(data: Data) -> tuple[DataSet | None, list[Problem]]:
         The data set, or nothing and what is wrong with it.
     """
     try:
-        examples = _found(data)
+        source = _found(data)
     except DataError as error:
         return None, [Problem(key=SOURCE, what=str(error))]
+    examples, notes = source.absolute, source.notes
+    if data.fold is None and any(example.fold for example in examples):
+        notes = (*notes, "the data has cross-validation folds that are not used; see data.fold and --all-folds")
     if data.fold is not None:
         try:
             examples = folded(examples, data.fold)
@@ -59,18 +62,18 @@ def find_data_set(data: Data) -> tuple[DataSet | None, list[Problem]]:
             return None, [Problem(key=FOLD, what=str(error))]
     found = class_names(in_split(examples, "train"))
     problems = check_classes(data.classes, found)
-    return (None, problems) if problems else (DataSet(examples, _in_order(data.classes, found)), [])
+    return (None, problems) if problems else (DataSet(examples, _in_order(data.classes, found), notes=notes), [])
 
 
-def _found(data: Data) -> tuple[Example, ...]:
-    """The pictures of a source that is split already, with absolute paths. Raises DataError, also where it is not."""
+def _found(data: Data) -> Source:
+    """The source, which is split already. Raises DataError, also where it is not."""
     found = find_source(kept_unpacked(Path(data.source).expanduser()), name=data.source)
     if not found.is_split:
         raise DataError(
             f"{data.source} is not split: it has no folder train beside validation or test; "
             f"run `cnntrain split {data.source} DEST` first"
         )
-    return found.absolute
+    return found
 
 
 def _in_order(wished: tuple[str, ...] | int | None, found: tuple[str, ...]) -> tuple[str, ...]:
@@ -132,7 +135,7 @@ def inspected(
     leaks = leaks_between_splits(seen.examples)
     if not allow_leak:
         _refuse_leaks(data.source, leaks, groups_across_splits(seen.examples))
-    return DataSet(seen.examples, data_set.classes, seen.skipped, leaks, tuple(_notes(seen, leaks)))
+    return DataSet(seen.examples, data_set.classes, seen.skipped, leaks, (*data_set.notes, *_notes(seen, leaks)))
 
 
 def _refuse_leaks(source: str, leaks: Sequence[Leak], groups: Sequence[str]) -> None:
@@ -156,15 +159,6 @@ def _notes(seen: Inspected, leaks: Sequence[Leak]) -> Iterator[str]:
         yield f"{across} sets of near-duplicates lie in more than one split; `cnntrain scan` names them"
 
 
-def folds_of(data: Data) -> tuple[int, ...]:
-    """The numbers of the cross-validation folds that the data of a configuration has; none without a manifest.
-
-    Raises:
-        DataError: There is no such data.
-    """
-    return fold_numbers(_found(data))
-
-
 def smoke_examples(data_set: DataSet, *, batch_size: int, steps: int) -> DataSet:
     """A few pictures of a data set: `steps` batches to train on, one to validate on, one to test on.
 
@@ -172,7 +166,7 @@ def smoke_examples(data_set: DataSet, *, batch_size: int, steps: int) -> DataSet
     """
     sizes = {"train": batch_size * steps, "validation": batch_size, "test": batch_size}
     chosen = [example for split, size in sizes.items() for example in _in_turns(data_set, split)[:size]]
-    return DataSet(tuple(chosen), data_set.classes)
+    return replace(data_set, examples=tuple(chosen))
 
 
 def _in_turns(data_set: DataSet, split: str) -> list[Example]:

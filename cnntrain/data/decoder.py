@@ -1,15 +1,22 @@
 """The one decoder: file bytes to a picture of the configured size, for every command alike."""
 
 import io
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from itertools import takewhile
+from typing import IO, Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.ImageFile import ImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
 from cnntrain.config.sections import Data
+from cnntrain.data.scanning.header import png_chunks
 
 Resize = Literal["stretch", "crop", "pad"]
 Interpolation = Literal["bilinear", "bicubic", "lanczos3", "area", "nearest"]
@@ -20,9 +27,18 @@ _BACKGROUNDS = {"white": 255, "black": 0}
 _LUMA = (19595, 38470, 7471)  # ITU-R BT.601 in 65536ths, as Pillow takes them
 
 # What TensorFlow 2.21 decodes wrongly: of a BMP with a palette it gives the indices, of one with 32 bits the unused
-# bytes as alpha; a GIF loses its transparency; so does a PNG of 8 bits where one color stands for transparent (tRNS).
-_WRONG_BY_TENSORFLOW = r"BM\C*|GIF8\C*|\CPNG\r\n\x1a\n\C{16}\x08[\x00\x02]\C*tRNS\C*"
-_PILLOW_FORMATS = ("BMP", "GIF", "PNG", "WEBP")
+# bytes as alpha; a GIF loses its transparency.
+_WRONG_BY_TENSORFLOW = r"BM\C*|GIF8\C*"
+# So does a PNG, gray or of colors, where one color stands for transparent (tRNS); Pillow takes it for another color
+# where it has other than 8 bits.
+_MAYBE_TRANSPARENT_COLOR = r"\CPNG\r\n\x1a\n\C{16}[\x01\x02\x04\x08\x10][\x00\x02]\C*tRNS\C*"
+# Not by Image.open, which warns of large pictures for the whole process; `data.max_pixels` is the limit here.
+_OPENERS: dict[bytes, Callable[[IO[bytes]], ImageFile]] = {
+    b"BM": BmpImageFile,
+    b"GIF8": GifImageFile,
+    b"RIFF": WebPImageFile,
+}
+_MOST_PIXELS = 178_956_970  # the largest `data.max_pixels`
 _WEBP_HEAD = r"RIFF\C{4}WEBPVP8X\C*"
 _WEBP_FLAGS = 20  # offset in bytes
 _WEBP_ANIMATED = 2
@@ -148,10 +164,10 @@ def preprocessing_from_json(value: dict[str, Any]) -> Preprocessing:
 def decode_as_stored(content: Any) -> Any:
     """Decodes a picture, or the first frame of an animation, in the size and the channels that its file has.
 
-    JPEG (gray, RGB, CMYK and YCCK), PNG and still WebP are decoded by TensorFlow inside the graph; BMP, GIF, animated
-    WebP, and PNG with a transparent color instead of alpha, by Pillow. What a file is says its content. Of 16 bits a
-    channel the upper eight are kept. Pixels that the first frame of a GIF does not cover are what Pillow makes them:
-    transparent where the frame has a transparent color, else the first color of its palette.
+    JPEG (gray, RGB, CMYK and YCCK), PNG and still WebP are decoded by TensorFlow inside the graph; BMP, GIF and
+    animated WebP by Pillow. What a file is says its content. Of 16 bits a channel the upper eight are kept. Pixels that
+    the first frame of a GIF does not cover are what Pillow makes them: transparent where the frame has a transparent
+    color, else the first color of its palette.
 
     Args:
         content: The bytes of the file, a scalar string tensor.
@@ -164,12 +180,40 @@ def decode_as_stored(content: Any) -> Any:
     """
     content = tf.convert_to_tensor(content)
     wrong = tf.strings.regex_full_match(content, _WRONG_BY_TENSORFLOW)
-    picture = tf.cond(
-        wrong | _is_animated_webp(content),
-        lambda: _decode_by_pillow(content),
-        lambda: tf.io.decode_image(content, expand_animations=False),
+    see_through = tf.strings.regex_full_match(content, _MAYBE_TRANSPARENT_COLOR)
+    picture = tf.case(
+        [
+            (wrong | _is_animated_webp(content), lambda: _decode_by_pillow(content)),
+            (see_through, lambda: _decode_png_with_transparent_color(content)),
+        ],
+        default=lambda: tf.io.decode_image(content, expand_animations=False),
     )
     return tf.ensure_shape(picture, (None, None, None))
+
+
+def _decode_png_with_transparent_color(content: Any) -> Any:
+    """As `decode_as_stored`. The color is compared in 16 bits, to which fewer are scaled without loss."""
+    samples = tf.io.decode_png(content, dtype=tf.uint16)
+    color = tf.numpy_function(_transparent_color, [content], tf.uint16, stateful=False)
+    color.set_shape((None,))
+    stored = tf.cast(samples // 256, tf.uint8)
+
+    def with_alpha() -> Any:
+        is_opaque = tf.reduce_any(tf.not_equal(samples, color), axis=2, keepdims=True)
+        return tf.concat([stored, tf.cast(is_opaque, tf.uint8) * 255], axis=2)
+
+    fits = tf.equal(tf.size(color), tf.shape(samples)[2])
+    return tf.cond(fits, with_alpha, lambda: stored)
+
+
+def _transparent_color(content: Any) -> npt.NDArray[np.uint16]:
+    """What stands for transparent in a PNG without palette, (1,) or (3,) in 16 bits; (0,) without any."""
+    png = np.asarray(content, object).item()
+    most = (1 << png[24]) - 1  # of as many bits as its header says; the others of a longer number are ignored
+    before = takewhile(lambda chunk: chunk.name != b"IDAT", png_chunks(png))
+    stored = next((png[chunk.start : chunk.end] for chunk in before if chunk.name == b"tRNS"), b"")
+    samples = np.frombuffer(stored[: len(stored) // 2 * 2], ">u2") & most
+    return np.asarray(samples * (65535 // most), np.uint16)
 
 
 def _is_animated_webp(content: Any) -> Any:
@@ -193,12 +237,15 @@ def _first_frame(content: Any) -> tuple[npt.NDArray[np.uint8], bytes]:
 
     TensorFlow hands the content over as bytes or, eagerly, as an array () of an object.
     """
-    stream = io.BytesIO(np.asarray(content, object).item())
+    file = np.asarray(content, object).item()
+    opener = next(opener for start, opener in _OPENERS.items() if file.startswith(start))
     try:
-        with Image.open(stream, formats=_PILLOW_FORMATS) as picture:
+        with opener(io.BytesIO(file)) as picture:
+            if picture.width * picture.height > _MOST_PIXELS:
+                raise ValueError(f"{picture.width} x {picture.height} pixels are more than {_MOST_PIXELS}")
             pixels = np.asarray(picture.convert(_plain_mode(picture)))
-    except UnidentifiedImageError:  # its text names an object in memory
-        return np.empty((0, 0, 3), np.uint8), b"damaged BMP, GIF, PNG or WebP"
+    except SyntaxError:  # so Pillow calls a wrong header
+        return np.empty((0, 0, 3), np.uint8), b"damaged BMP, GIF or WebP"
     except Exception as error:  # on damaged files Pillow raises whatever its reading runs into
         reason = " ".join(str(error).split())[:_REASON_LENGTH] or type(error).__name__
         return np.empty((0, 0, 3), np.uint8), reason.encode(errors="replace")

@@ -2,7 +2,6 @@
 
 import glob
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,9 +15,8 @@ from cnntrain.data.scanning.look_at import look_at_all
 from cnntrain.data.sources import find_unlabelled, is_folder, kept_unpacked
 from cnntrain.data.sources.archives import is_archive
 from cnntrain.data.sources.tables import is_table
+from cnntrain.data.sources.walking import UNPRINTABLE
 from cnntrain.errors import DataError
-
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")  # control characters, and bytes that are not UTF-8
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +108,7 @@ def open_named(pictures: Sequence[NamedPicture], preprocessing: Preprocessing) -
 
 
 def _printable(path: str) -> str:
-    return _UNPRINTABLE.sub(lambda letter: letter[0].encode("unicode_escape").decode("ascii"), path)
+    return UNPRINTABLE.sub(lambda letter: letter[0].encode("unicode_escape").decode("ascii"), path)
 
 
 def _expanded(places: Iterable[str | Path]) -> Iterator[Path]:

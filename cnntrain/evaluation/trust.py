@@ -143,10 +143,10 @@ def _alike_in_training(run: Run, trained: Sequence[Example], looks: Sequence[Loo
     The looks at the training pictures are those that the fit has left in the cache; without them nothing is found.
     """
     with closing(RememberedLooks(max_pixels=run.config.data.max_pixels)) as store:
-        known = [look for example in trained if (look := store.find(example.sha256))]
-    same = {look.sha256 for look in known}
+        remembered = store.find_many(example.sha256 for example in trained)
+    known = list(remembered.values())
     found = []
     for members in alike_among([*known, *looks]):
         if members[0] < len(known):  # sorted, so a set with any training picture begins with one
             found += [index - len(known) for index in members if index >= len(known)]
-    return sorted(index for index in found if looks[index].sha256 not in same)
+    return sorted(index for index in found if looks[index].sha256 not in remembered)

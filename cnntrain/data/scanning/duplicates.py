@@ -8,12 +8,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from cnntrain.data.scanning.look import Look
-from cnntrain.data.scanning.remembered import FORMAT
+from cnntrain.data.scanning.remembered import rules
 from cnntrain.data.scanning.similarity import near_pairs, sets_of
 from cnntrain.errors import WriteError
 from cnntrain.files import cache_folder, write_json
 
 _MANY = 5000  # pictures; fewer are compared in a moment
+_MOST_SEARCHES = 20  # that are remembered
+_MODULES, _LIBRARIES = ("scanning/similarity.py", "scanning/duplicates.py"), ("numpy",)
 
 Sets = tuple[tuple[int, ...], ...]  # indices of pictures, each set sorted and of two at least
 
@@ -35,20 +37,45 @@ def alike_among(looks: Sequence[Look]) -> Sets:
 
     Chains count: what is like a picture that is like a third one is in its set. Byte-identical files are in the set of
     any of them; sets of nothing else are left out. The answer for many pictures, which takes seconds to minutes, is
-    remembered in the cache folder.
+    remembered in the cache folder, under a hash of all that it depends on.
     """
     if len(looks) < _MANY:
         return _searched(looks)
-    contents = hashlib.sha256("".join(f"{look.sha256} " for look in looks).encode()).hexdigest()
-    remembered = Path("alike", f"{FORMAT}_{contents}.json")
-    try:
-        found = json.loads((cache_folder() / remembered).read_text(encoding="utf-8"))
-        return tuple(tuple(members) for members in found)
-    except (OSError, WriteError, ValueError, TypeError):
+    remembered = Path("alike", f"{_key(looks)}.json")
+    found = _remembered(remembered, len(looks))
+    if found is None:
         found = _searched(looks)
-    with suppress(WriteError):
-        write_json(cache_folder() / remembered, found)
+        with suppress(WriteError, OSError):
+            write_json(cache_folder() / remembered, {"format": 1, "sets": found})
+            _forget_oldest(cache_folder() / remembered.parent)
     return found
+
+
+def _key(looks: Sequence[Look]) -> str:
+    digest = hashlib.sha256(rules(_MODULES, _LIBRARIES).encode())
+    for look in looks:
+        digest.update(f"{look.sha256} {look.signature.hex()}\n".encode())
+    return digest.hexdigest()
+
+
+def _remembered(name: Path, count: int) -> Sets | None:
+    """What an earlier search among `count` pictures has found; None without one, or where it cannot be so."""
+    try:
+        read = json.loads((cache_folder() / name).read_text(encoding="utf-8"))
+        found = tuple(tuple(members) for members in read["sets"])
+    except (OSError, WriteError, ValueError, TypeError, KeyError, RecursionError):
+        return None
+    flat = [index for members in found for index in members]
+    if not all(type(index) is int and 0 <= index < count for index in flat) or len(set(flat)) < len(flat):
+        return None
+    return found if all(len(members) > 1 and list(members) == sorted(members) for members in found) else None
+
+
+def _forget_oldest(folder: Path) -> None:
+    """Removes all but the newest searches. Raises OSError."""
+    searches = sorted(folder.glob("[!.]*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in searches[_MOST_SEARCHES:]:
+        path.unlink(missing_ok=True)
 
 
 def _searched(looks: Sequence[Look]) -> Sets:

@@ -81,12 +81,14 @@ class Scan:
         examples: All pictures, with paths relative to the source; label and split are empty where there are none.
         looks: What each of them holds.
         passed_over: Number of files of other kinds of pictures, by suffix.
+        notes: What else its source says.
     """
 
     name: str
     examples: tuple[Example, ...]
     looks: tuple[Look, ...]
     passed_over: Mapping[str, int]
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def copies(self) -> Sets:
@@ -108,6 +110,7 @@ class Scan:
             *_duplicates(self),
             *_balance(self),
             *_oddities(self),
+            *(Finding("left_out", "warning", note) for note in self.notes),
         ]
         order = {"error": 0, "warning": 1, "note": 2}
         return tuple(sorted(found, key=lambda finding: order[finding.level]))

@@ -1,7 +1,7 @@
 """What a file says about its picture before any pixel is decoded: kind, size, orientation, traits."""
 
+import re
 import struct
-from codecs import getincrementaldecoder
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -21,7 +21,6 @@ class Header:
         traits: What is special about the picture.
         pixels: How many decoding makes; 0 when the header does not say.
         problem: Why it cannot be decoded, as far as the header shows, else empty.
-        is_plain: For a JPEG: 8 bits, Huffman codes, gray or three colors, a moderate number of scans.
         is_whole: For a GIF: whether its blocks lead to its end.
     """
 
@@ -32,7 +31,6 @@ class Header:
     traits: tuple[Trait, ...] = ()
     pixels: int = 0
     problem: str = ""
-    is_plain: bool = False
     is_whole: bool = True
 
 
@@ -42,132 +40,125 @@ def read_header(content: bytes) -> Header | None:
     if not kind or (kind == "webp" and content[8:12] != b"WEBP"):
         return None
     try:
-        return _READERS[kind](content)
+        header = _READERS[kind](content)
     except (struct.error, IndexError):
         return Header(kind, problem="it ends within its header")
     except ValueError as error:
         return Header(kind, problem=str(error))
+    if min(header.height, header.width) < 1:
+        return Header(kind, problem=f"its header says {header.width} × {header.height} pixels")
+    return header
 
-
-def seems_to_be(content: bytes) -> str:
-    """A phrase on what a file that is no picture looks like."""
-    start = content[:512]
-    for magic, name in _OTHERS.items():
-        if start.startswith(magic):
-            return name
-    if start[4:8] == b"ftyp":
-        return _BRANDS.get(start[8:12], "an MP4 or QuickTime film")
-    words = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    for magic, name in _MARKUP.items():
-        if words.startswith(magic):
-            return name
-    if not start.strip(b"\0"):
-        return "nothing but zeros"
-    return "text" if _is_text(start) else "no kind of picture that is known here"
-
-
-def _is_text(start: bytes) -> bool:
-    """Whether bytes are printable UTF-8, of which the last character may be cut."""
-    try:
-        text = getincrementaldecoder("utf-8")().decode(start)
-    except UnicodeDecodeError:
-        return False
-    return text != "" and all(char.isprintable() or char in "\t\r\n" for char in text)
-
-
-_OTHERS: Mapping[bytes, str] = {
-    b"II*\0": "a TIFF picture, or a camera's raw data",
-    b"MM\0*": "a TIFF picture, or a camera's raw data",
-    b"%PDF": "a PDF document",
-    b"%!PS": "a PostScript document",
-    b"PK\x03\x04": "a ZIP archive or an office document",
-    b"\x1f\x8b": "a gzip archive",
-    b"Rar!": "a RAR archive",
-    b"7z\xbc\xaf": "a 7z archive",
-    b"\0\0\0\x0cjP  ": "a JPEG 2000 picture",
-    b"\xff\x4f\xff\x51": "a JPEG 2000 picture",
-    b"\0\0\0\x0cJXL ": "a JPEG XL picture",
-    b"\xff\x0a": "a JPEG XL picture",
-    b"8BPS": "a Photoshop document",
-    b"\0\0\1\0": "a Windows icon",
-    b"SIMPLE": "a FITS picture",
-    b"\x93NUMPY": "a NumPy array",
-    b"\x89HDF": "an HDF5 file",
-    b"\x1aE\xdf\xa3": "a Matroska or WebM film",
-    b"RIFF": "an AVI film or a WAV sound",
-}
-_BRANDS: Mapping[bytes, str] = {
-    b"avif": "an AVIF picture",
-    b"avis": "an AVIF picture",
-    **dict.fromkeys((b"heic", b"heix", b"hevc", b"mif1", b"msf1"), "a HEIC picture"),
-}
-_MARKUP: Mapping[bytes, str] = {
-    b"<!doctype html": "a web page",
-    b"<html": "a web page",
-    b"<svg": "an SVG drawing",
-    b"<?xml": "XML, perhaps an SVG drawing",
-    b"version https://git-lfs": "a pointer of Git LFS instead of the file",
-}
 
 # JPEG
 
 _START_OF_SCAN, _END_OF_IMAGE, _APP1 = 0xDA, 0xD9, 0xE1
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # all processes of coding; the three are tables
-_HUFFMAN = (0xC0, 0xC1, 0xC2)  # baseline, extended, progressive
-_PROGRESSIVE = 0xC2
-_MOST_SCANS = 500  # each scan of a progressive JPEG goes over the whole picture, however few bytes it has
+_READ = (0xC0, 0xC1, 0xC2, 0xC9, 0xCA)  # baseline, extended and progressive; the last two with arithmetic codes
+_LOSSLESS = (0xC3, 0xCB)
+_PROGRESSIVE = (0xC2, 0xCA)
+_MOST_BLOCKS = 10  # of 8 × 8 pixels in a unit of all channels
+# Where there are several scans, each goes over the whole picture, however few bytes it has: 2 × 10⁹ are about a second.
+_MOST_SCANS = 500
+_MOST_PIXELS_OF_SCANS = 2_000_000_000
+# As libjpeg does, anything between two segments is skipped; nor do stuffed zeros, fill bytes and the markers without a
+# length (TEM and restarts) begin one.
+_MARKER = re.compile(rb"\xff[^\0\1\xd0-\xd7\xff]")
+
+
+class _Segment(NamedTuple):
+    """A part of a JPEG: its marker, and where its content, after the length, begins and ends."""
+
+    marker: int
+    start: int
+    end: int
+
+
+def _jpeg_segments(content: bytes) -> Iterator[_Segment]:
+    """The segments of a JPEG up to its end or to where it is cut off; coded pixels, after each scan's, are skipped."""
+    place = 2
+    while found := _MARKER.search(content, place):
+        marker, start = found[0][1], found.end()
+        length = int.from_bytes(content[start : start + 2], "big")
+        place = start + max(2, length)
+        yield _Segment(marker, start + 2, place)
+        if marker == _END_OF_IMAGE:
+            return
 
 
 def _jpeg(content: bytes) -> Header:
-    orientation, place = 1, 2
-    while True:
-        marker, place = _next_marker(content, place)
-        if marker in _FRAMES:
-            return _jpeg_frame(content, marker, place, orientation)
-        if marker in (_START_OF_SCAN, _END_OF_IMAGE):
-            raise ValueError("it lacks the header of its picture")
-        if marker == 0x01 or 0xD0 <= marker <= 0xD7:  # the markers without a length
-            continue
-        (length,) = struct.unpack_from(">H", content, place)
-        if marker == _APP1 and orientation == 1 and content.startswith(b"Exif\0\0", place + 2):
-            orientation = _exif_orientation(content[place + 8 : place + length])
-        place += length
+    segments = _jpeg_segments(content)
+    frame, orientation, scan = None, 0, None
+    for segment in segments:
+        if segment.marker in (_START_OF_SCAN, _END_OF_IMAGE):
+            scan = segment
+            break
+        if segment.marker in _FRAMES:
+            frame = frame or segment
+        elif segment.marker == _APP1 and content.startswith(b"Exif\0\0", segment.start):
+            orientation = orientation or _exif_orientation(content[segment.start : segment.end])
+    if frame is None:
+        raise ValueError("it lacks the header of its picture" if scan else "it ends within its header")
+    return _jpeg_frame(content, frame, orientation or 1, _scans(content, frame, scan, segments))
 
 
-def _next_marker(content: bytes, place: int) -> tuple[int, int]:
-    """The next marker, and where what follows it begins; as libjpeg does, anything between two is skipped."""
-    marker = 0
-    while marker == 0:
-        place = content.find(b"\xff", place)
-        if place < 0:
-            raise IndexError
-        while (marker := content[place]) == 0xFF:
-            place += 1
-        place += 1
-    return marker, place
+def _scans(content: bytes, frame: _Segment, first: _Segment | None, rest: Iterator[_Segment]) -> int:
+    """How many scans there are; 1 where the first holds the whole picture, so that libjpeg reads no other."""
+    if first is None or first.marker == _END_OF_IMAGE:
+        return 0
+    channels, together = content[frame.start + 5], content[first.start]
+    if frame.marker not in _PROGRESSIVE and channels == together:
+        return 1
+    return 1 + sum(segment.marker == _START_OF_SCAN for segment in rest)
 
 
-def _jpeg_frame(content: bytes, marker: int, place: int, orientation: int) -> Header:
-    bits, height, width, components = struct.unpack_from(">BHHB", content, place + 2)
-    many = marker == _PROGRESSIVE and content.count(b"\xff\xda", place) > _MOST_SCANS
+def _jpeg_frame(content: bytes, frame: _Segment, orientation: int, scans: int) -> Header:
+    bits, height, width, channels = struct.unpack_from(">BHHB", content, frame.start)
+    sampling = bytes(content[frame.start + 7 + 3 * channel] for channel in range(channels))
     traits: dict[int, tuple[Trait, ...]] = {1: ("grayscale",), 4: ("cmyk",)}
     return Header(
         "jpeg",
         height,
         width,
         orientation,
-        traits.get(components, ()),
+        traits.get(channels, ()),
         pixels=height * width,
-        problem=f"it has more than {_MOST_SCANS} scans" if many else "",
-        is_plain=marker in _HUFFMAN and bits == 8 and components in (1, 3),
+        problem=_jpeg_coding(frame.marker, bits, sampling) or _scans_problem(scans, height * width),
     )
 
 
+def _jpeg_coding(marker: int, bits: int, sampling: bytes) -> str:
+    """What speaks against a coding of these bits a channel; `sampling` is a byte a channel, across and down."""
+    if marker not in _READ:
+        coding = "lossless" if marker in _LOSSLESS else "hierarchical"
+        return f"it is a {coding} JPEG; save it as an ordinary one"
+    if bits != 8:
+        return f"it has {bits} bits a channel; save it with 8"
+    if len(sampling) not in (1, 3, 4):
+        return f"it has {len(sampling)} channels; save it with 1, 3 or 4"
+    sides = [(size >> 4, size & 15) for size in sampling]
+    if len(sampling) > 1 and sum(across * down for across, down in sides) > _MOST_BLOCKS:
+        factors = ", ".join(f"{across} × {down}" for across, down in sides)
+        return f"its channels are sampled {factors}, which is more than a JPEG may have; save it again"
+    return ""
+
+
+def _scans_problem(scans: int, pixels: int) -> str:
+    if scans < 1:
+        return "it is cut off before its pixels"
+    if scans > _MOST_SCANS:
+        return f"it has {scans} scans, more than the limit of {_MOST_SCANS}; save it again"
+    if scans > 1 and scans * pixels > _MOST_PIXELS_OF_SCANS:
+        return f"it has {scans} scans of {pixels} pixels, too much work to decode; save it again"
+    return ""
+
+
 def _exif_orientation(exif: bytes) -> int:
-    """The orientation that a block of EXIF (a TIFF header and what follows) gives the main picture; 1 without any."""
+    """The orientation that EXIF (a TIFF header and what follows) gives the main picture; 0 where it says nothing."""
+    exif = exif.removeprefix(b"Exif\0\0")
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
     if order is None:
-        return 1
+        return 0
     try:
         (table,) = struct.unpack_from(f"{order}I", exif, 4)
         (count,) = struct.unpack_from(f"{order}H", exif, table)
@@ -178,7 +169,7 @@ def _exif_orientation(exif: bytes) -> int:
                 return value if 1 <= value <= 8 else 1
     except struct.error:  # cut off
         pass
-    return 1
+    return 0
 
 
 # PNG
@@ -226,7 +217,7 @@ def _png(content: bytes) -> Header:
         "png",
         height,
         width,
-        _exif_orientation(content[exif.start : exif.end]) if exif else 1,
+        (_exif_orientation(content[exif.start : exif.end]) if exif else 0) or 1,
         _present(found),
         pixels=height * width,
     )
@@ -243,7 +234,7 @@ def _bmp(content: bytes) -> Header:
     (size,) = struct.unpack_from("<I", content, 14)
     width, height, _, bits = struct.unpack_from("<HHHH" if size == 12 else "<iiHH", content, 18)
     traits: tuple[Trait, ...] = ("palette",) if bits <= 8 else ()
-    return Header("bmp", abs(height), abs(width), traits=traits, pixels=abs(height * width))
+    return Header("bmp", abs(height), width, traits=traits, pixels=abs(height * width))
 
 
 # GIF
@@ -252,9 +243,10 @@ _EXTENSION, _IMAGE, _TRAILER, _GRAPHIC_CONTROL = 0x21, 0x2C, 0x3B, 0xF9
 
 
 class _Frames(NamedTuple):
-    """What the blocks of a GIF hold: pixels and transparency of the first frame, how many there are, and the end."""
+    """What the blocks of a GIF hold: where the first frame ends, its transparency, how many there are, and the end."""
 
-    pixels: int
+    bottom: int
+    right: int
     number: int
     is_transparent: bool
     is_whole: bool
@@ -263,6 +255,7 @@ class _Frames(NamedTuple):
 def _gif(content: bytes) -> Header:
     width, height, flags = struct.unpack_from("<HHB", content, 6)
     frames = _gif_frames(content, 13 + _palette_bytes(flags))
+    height, width = max(height, frames.bottom), max(width, frames.right)  # Pillow enlarges the screen
     found: dict[Trait, bool] = {
         "alpha": frames.is_transparent,
         "animated": frames.number > 1,
@@ -273,27 +266,29 @@ def _gif(content: bytes) -> Header:
         height,
         width,
         traits=_present(found),
-        pixels=max(height * width, frames.pixels),
+        pixels=height * width,
         is_whole=frames.is_whole,
     )
 
 
 def _gif_frames(content: bytes, place: int) -> _Frames:
-    pixels, number, is_transparent = 0, 0, False
+    bottom, right, number, is_transparent = 0, 0, 0, False
     try:
         while content[place] in (_EXTENSION, _IMAGE):
             if content[place] == _IMAGE:
-                width, height, flags = struct.unpack_from("<HHB", content, place + 5)
-                pixels, number = pixels or width * height, number + 1
+                left, top, width, height, flags = struct.unpack_from("<HHHHB", content, place + 1)
+                if number == 0:
+                    bottom, right = top + height, left + width
+                number += 1
                 place += 11 + _palette_bytes(flags)
             else:
                 if content[place + 1] == _GRAPHIC_CONTROL and number == 0:
                     is_transparent = bool(content[place + 3] & 1)
                 place += 2
             place = _after_blocks(content, place)
-        return _Frames(pixels, number, is_transparent, content[place] == _TRAILER)
+        return _Frames(bottom, right, number, is_transparent, content[place] == _TRAILER)
     except (IndexError, struct.error):
-        return _Frames(pixels, number, is_transparent, is_whole=False)
+        return _Frames(bottom, right, number, is_transparent, is_whole=False)
 
 
 def _palette_bytes(flags: int) -> int:
@@ -313,24 +308,33 @@ _WEBP_ALPHA, _WEBP_ANIMATED = 0x10, 0x02
 
 
 def _webp(content: bytes) -> Header:
+    """The first chunk decides, as in libwebp: others are looked for only after an extended header."""
     chunks: dict[bytes, int] = {}
     for name, start in _webp_chunks(content):
         chunks.setdefault(name, start)
-    if (extended := chunks.get(b"VP8X")) is not None:
-        flags, right, bottom = struct.unpack_from("<B3x3s3s", content, extended)
-        width, height = 1 + int.from_bytes(right, "little"), 1 + int.from_bytes(bottom, "little")
-    elif (lossless := chunks.get(b"VP8L")) is not None:
-        (bits,) = struct.unpack_from("<I", content, lossless + 1)
-        width, height, flags = 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF), (bits >> 28 & 1) * _WEBP_ALPHA
-    elif (lossy := chunks.get(b"VP8 ")) is not None:
-        width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", content, lossy + 6))
-        flags = 0
+    first = next(iter(chunks), b"")
+    if first != b"VP8X":
+        height, width, flags = _webp_picture(content, {first: chunks.get(first, 0)})
+        exif = b""
     else:
-        raise ValueError("it lacks its picture")
-    exif = chunks.get(b"EXIF")
+        flags, right, bottom = struct.unpack_from("<B3x3s3s", content, chunks[first])
+        height, width = 1 + int.from_bytes(bottom, "little"), 1 + int.from_bytes(right, "little")
+        exif = content[chunks[b"EXIF"] :] if b"EXIF" in chunks else b""
+        if not flags & _WEBP_ANIMATED and (inner := _webp_picture(content, chunks)[:2]) != (height, width):
+            raise ValueError(f"its headers disagree: {width} × {height} or {inner[1]} × {inner[0]} pixels")
     found: dict[Trait, bool] = {"alpha": bool(flags & _WEBP_ALPHA), "animated": bool(flags & _WEBP_ANIMATED)}
-    orientation = _exif_orientation(content[exif:].removeprefix(b"Exif\0\0")) if exif else 1
-    return Header("webp", height, width, orientation, _present(found), pixels=height * width)
+    return Header("webp", height, width, _exif_orientation(exif) or 1, _present(found), pixels=height * width)
+
+
+def _webp_picture(content: bytes, chunks: Mapping[bytes, int]) -> tuple[int, int, int]:
+    """Height, width and flags that the chunk of a still picture gives."""
+    if (lossless := chunks.get(b"VP8L")) is not None:
+        (bits,) = struct.unpack_from("<I", content, lossless + 1)
+        return 1 + (bits >> 14 & 0x3FFF), 1 + (bits & 0x3FFF), (bits >> 28 & 1) * _WEBP_ALPHA
+    if (lossy := chunks.get(b"VP8 ")) is not None:
+        width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", content, lossy + 6))
+        return height, width, 0
+    raise ValueError("it lacks its picture")
 
 
 def _webp_chunks(content: bytes) -> Iterator[tuple[bytes, int]]:

@@ -1,16 +1,21 @@
 """What one file holds, found from its bytes alone."""
 
 import hashlib
+import os
 import zlib
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from tempfile import TemporaryFile
+from threading import Lock
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from cnntrain.data.scanning.header import Header, Trait, png_chunks, read_header, seems_to_be
+from cnntrain.data.scanning.header import Header, Trait, png_chunks, read_header
+from cnntrain.data.scanning.not_a_picture import seems_to_be
 from cnntrain.data.scanning.similarity import signature
 
 Fault = Literal["", "unreadable", "empty", "not_a_picture", "too_large", "undecodable", "damaged"]
@@ -28,6 +33,15 @@ _JPEG_WARNINGS = (
     "Warning: unknown JFIF revision",
 )
 _WORDS = 120  # characters of a decoder's message
+# What TensorFlow says, which tells its own names, and what that means.
+_IN_PLAIN_WORDS: Mapping[str, str] = {
+    "jpeg::Uncompress failed": "libjpeg cannot decode it",
+    "Invalid PNG data": "its pixels are damaged or cut off",
+    "Invalid PNG.": "its header or its palette is damaged",
+    "Failed to decode WebP": "it is damaged or cut off",
+}
+_STDERR = 2
+_ONE_LISTENS = Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,35 +114,68 @@ def _trial(content: bytes, header: Header, max_pixels: int) -> _Trial:
         return _Trial("undecodable", header.problem)
     if header.pixels > max_pixels:
         return _Trial("too_large", f"{header.width} × {header.height} pixels, more than the limit of {max_pixels}")
-    gray, problem = _strictly(content, header) if header.kind == "jpeg" else (None, _silent_damage(content, header))
+    if header.kind == "jpeg":
+        return _trial_of_jpeg(content, header)
+    return _outcome(*_as_in_training(content), header, _silent_damage(content, header))
+
+
+def _trial_of_jpeg(content: bytes, header: Header) -> _Trial:
+    """Decodes a JPEG strictly. With a damaged one TensorFlow's libjpeg would print what is wrong on stderr.
+
+    The strict decoder is libjpeg-turbo, as in TensorFlow, so what it takes without complaint is decoded in training.
+    """
+    gray, problem = _strictly(content, header)
     if gray is not None:
         return _Trial("", gray=gray)
-    if problem and header.kind == "jpeg":  # TensorFlow is not asked: its libjpeg prints what is wrong on stderr
+    if "subsampling" in problem:  # a rare one, which simplejpeg does not know and libjpeg itself can decode
+        picture, reason, problem = _overheard(content)
+        return _outcome(picture, reason, header, problem)
+    if problem:
         return _Trial("damaged" if problem.startswith(_JPEG_WARNINGS) else "undecodable", problem)
-    picture, reason = _as_in_training(content)
+    return _outcome(*_as_in_training(content), header, "")
+
+
+def _outcome(picture: Pixels | None, reason: str, header: Header, problem: str) -> _Trial:
+    """What a picture (height, width, 1 to 4), or the reason why there is none, and a known problem come to."""
     if picture is None:
         return _Trial("undecodable", problem or reason)
+    height, width, _ = picture.shape
+    if (height, width) != (header.height, header.width):
+        return _Trial("undecodable", f"its header says {header.width} × {header.height} pixels, not {width} × {height}")
     return _Trial("damaged", problem) if problem else _Trial("", gray=_gray(picture))
 
 
 def _strictly(content: bytes, header: Header) -> tuple[Pixels | None, str]:
-    """A JPEG in gray, reduced by up to 8; or what libjpeg complains of; or neither, where it has no opinion.
-
-    The decoder is libjpeg-turbo, as in TensorFlow, so what it takes without complaint is decoded in training.
-    """
+    """A JPEG in gray, reduced by up to 8; or what libjpeg complains of; or neither, for CMYK without fault."""
     import simplejpeg
 
-    if not header.is_plain and "cmyk" not in header.traits:
-        return None, ""
-    space = "GRAY" if header.is_plain else "CMYK"
+    space = "CMYK" if "cmyk" in header.traits else "GRAY"
     try:
         pixels = simplejpeg.decode_jpeg(
             content, space, fastdct=True, fastupsample=True, min_height=_SMALLEST, min_width=_SMALLEST, strict=True
         )
     except ValueError as error:
-        problem = " ".join(str(error).split())[:_WORDS]
-        return None, "" if "subsampling" in problem else problem  # a rare one, which libjpeg itself can decode
-    return (_gray(pixels) if header.is_plain else None), ""
+        return None, " ".join(str(error).split())[:_WORDS]
+    return (_gray(pixels) if space == "GRAY" else None), ""
+
+
+def _overheard(content: bytes) -> tuple[Pixels | None, str, str]:
+    """As `_as_in_training`, and the warning that libjpeg has for nobody but stderr, where it is not shown.
+
+    It diverts stderr for the whole process, so it is for what is rare, one at a time.
+    """
+    with _ONE_LISTENS, ExitStack() as after:
+        try:
+            heard, shown = after.enter_context(TemporaryFile()), os.dup(_STDERR)
+        except OSError:  # there is no stderr
+            return *_as_in_training(content), ""
+        after.callback(os.close, shown)
+        after.callback(os.dup2, shown, _STDERR)
+        os.dup2(heard.fileno(), _STDERR)
+        picture, reason = _as_in_training(content)
+        heard.seek(0)
+        lines = heard.read().decode(errors="replace").splitlines()
+    return picture, reason, next((line for line in lines if line.startswith(_JPEG_WARNINGS)), "")
 
 
 def _as_in_training(content: bytes) -> tuple[Pixels | None, str]:
@@ -147,7 +194,8 @@ def _as_in_training(content: bytes) -> tuple[Pixels | None, str]:
 def _in_short(message: str) -> str:
     """What a message of TensorFlow says about the bytes, without what it says about the operation."""
     text = " ".join(message.split()).split("}} ")[-1].split(" [Op:")[0]
-    return text.removeprefix("assertion failed: [").removesuffix("]")[:_WORDS]
+    text = text.removeprefix("assertion failed: [").removesuffix("]")[:_WORDS]
+    return next((words for start, words in _IN_PLAIN_WORDS.items() if text.startswith(start)), text)
 
 
 def _silent_damage(content: bytes, header: Header) -> str:

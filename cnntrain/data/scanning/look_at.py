@@ -3,23 +3,31 @@
 import hashlib
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from stat import S_ISREG
 from threading import Event
+from typing import NamedTuple
 
 from cnntrain.data.scanning.look import Look, look_closer
 from cnntrain.data.scanning.remembered import RememberedLooks
 from cnntrain.files import sha256
 
 _TOGETHER = 32  # pictures a task: to hand over a task costs as much as a look at a small picture
+_READ_TOGETHER = 8 << 20  # bytes of files that a thread holds, and the last of them
 _KEPT_TOGETHER = 2048  # looks a transaction
 _MOST_THREADS = 16  # more would wait for the interpreter's lock, and each may hold the largest picture
 _LARGEST_FILE = 1 << 30  # bytes; no picture within the limit of pixels needs more
 
 _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)  # a pipe without a writer opens, too
+
+
+class _File(NamedTuple):
+    content: bytes
+    sha256: str
+
 
 _Seen = tuple[Look, bool]  # whether it is new, so that it should be remembered
 
@@ -80,21 +88,46 @@ def _gathered(
 
 def _look_at_some(paths: Sequence[str], store: RememberedLooks, max_pixels: int, stop: Event) -> list[_Seen]:
     """A task; it breaks off between two pictures when nobody waits for it any more."""
-    return [_look_at(path, store, max_pixels) for path in paths if not stop.is_set()]
+    seen: list[_Seen] = []
+    waiting = iter(paths)
+    while files := _read_some(waiting, stop):
+        known = store.find_many(file.sha256 for file in files if isinstance(file, _File))
+        seen += [_look_at(file, known, max_pixels) for file in files if not stop.is_set()]
+    return seen
 
 
-def _look_at(path: str, store: RememberedLooks, max_pixels: int) -> _Seen:
+def _read_some(paths: Iterator[str], stop: Event) -> list[_File | Look]:
+    """The next files, until they hold much together; the store is asked for all of them at once."""
+    files: list[_File | Look] = []
+    size = 0
+    for path in paths:
+        if stop.is_set():
+            break
+        files.append(file := _read(path))
+        size += len(file.content) if isinstance(file, _File) else 0
+        if size >= _READ_TOGETHER:
+            break
+    return files
+
+
+def _read(path: str) -> _File | Look:
+    """A file, or the look at what is none or too large."""
     try:
         content = _content(path)
         if content is None:
             size = Path(path).stat().st_size / 2**30
-            return Look(sha256(Path(path)), fault="too_large", problem=f"a file of {size:.1f} GiB"), False
+            return Look(sha256(Path(path)), fault="too_large", problem=f"a file of {size:.1f} GiB")
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
-        return _unreadable(str(getattr(error, "strerror", None) or error))
-    checksum = hashlib.sha256(content).hexdigest()
-    if known := store.find(checksum):
-        return known, False
-    return look_closer(content, checksum, max_pixels=max_pixels), True
+        return Look("", fault="unreadable", problem=str(getattr(error, "strerror", None) or error))
+    return _File(content, hashlib.sha256(content).hexdigest())
+
+
+def _look_at(file: _File | Look, known: Mapping[str, Look], max_pixels: int) -> _Seen:
+    if isinstance(file, Look):
+        return file, False
+    if found := known.get(file.sha256):
+        return found, False
+    return look_closer(file.content, file.sha256, max_pixels=max_pixels), True
 
 
 def _content(path: str) -> bytes | None:
@@ -116,7 +149,3 @@ def _content(path: str) -> bytes | None:
         return content
     finally:
         os.close(descriptor)
-
-
-def _unreadable(problem: str) -> _Seen:
-    return Look("", fault="unreadable", problem=problem), False

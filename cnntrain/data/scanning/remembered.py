@@ -1,10 +1,13 @@
 """Looks that outlive the process: a store in the cache folder, by the content of a file."""
 
 import hashlib
+import re
 import sqlite3
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import cache
 from importlib.metadata import version
+from importlib.resources import files
 from threading import Lock
 from typing import Any
 
@@ -13,67 +16,80 @@ from cnntrain.errors import WriteError
 from cnntrain.files import cache_folder
 
 FILE = "looks.sqlite"
-FORMAT = 1  # raise it when the same bytes may give another look: rules of look.py, header.py, similarity.py, decoder.py
-_DECIDING = ("tensorflow", "simplejpeg", "pillow", "numpy")
+_MODULES = (
+    "scanning/header.py",
+    "scanning/look.py",
+    "scanning/not_a_picture.py",
+    "scanning/similarity.py",
+    "decoder.py",
+)
+_LIBRARIES = ("tensorflow", "simplejpeg", "pillow", "numpy")
+_SHA256 = re.compile("[0-9a-f]{64}")
 _PATIENCE = 2.0  # seconds to wait for another process that writes
-_MAKE = f"""CREATE TABLE IF NOT EXISTS looks_{FORMAT} (
-    sha256 BLOB NOT NULL, key BLOB NOT NULL, kind TEXT NOT NULL, height INTEGER NOT NULL, width INTEGER NOT NULL,
-    orientation INTEGER NOT NULL, traits TEXT NOT NULL, fault TEXT NOT NULL, problem TEXT NOT NULL,
-    signature BLOB NOT NULL, PRIMARY KEY (sha256, key)) WITHOUT ROWID"""
-_FIND = f"""SELECT kind, height, width, orientation, traits, fault, problem, signature
-    FROM looks_{FORMAT} WHERE sha256 = ? AND key = ?"""  # noqa: S608
-_KNOWN = f"SELECT sha256 FROM looks_{FORMAT} WHERE key = ?"  # noqa: S608
-_KEEP = f"INSERT OR REPLACE INTO looks_{FORMAT} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+_ASKED_TOGETHER = 500  # checksums; SQLite may take no more than 999 values
+_MAKE = """CREATE TABLE IF NOT EXISTS {table} (
+    sha256 BLOB NOT NULL, max_pixels INTEGER NOT NULL, kind TEXT NOT NULL, height INTEGER NOT NULL,
+    width INTEGER NOT NULL, orientation INTEGER NOT NULL, traits TEXT NOT NULL, fault TEXT NOT NULL,
+    problem TEXT NOT NULL, signature BLOB NOT NULL, PRIMARY KEY (sha256, max_pixels)) WITHOUT ROWID"""
+_OTHERS = "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'looks%' AND name != ?"
+_FIND = """SELECT sha256, kind, height, width, orientation, traits, fault, problem, signature
+    FROM {table} WHERE max_pixels = ? AND sha256 IN ({marks})"""
+_KEEP = "INSERT OR REPLACE INTO {table} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 class RememberedLooks:
     """The store of looks, which several processes, and threads of each, use at once.
 
     Whatever is wrong with it (damaged, locked, not to be written), it is from then on as if it were empty, and never
-    an error. A damaged one is removed, so that the next to come starts a new one. Checksums of all that is remembered
-    are in memory, about 100 bytes each, since asking the database about every new picture slows all threads down.
+    an error. A damaged one is removed, so that the next to come starts a new one.
+
+    What other versions of cnntrain or of the libraries have seen is removed when the store is opened.
     """
 
     def __init__(self, *, max_pixels: int) -> None:
         """Opens the store, or makes it. A look depends on `max_pixels`, so looks with another one are not found."""
-        self._key = _key(max_pixels)
+        self._max_pixels = max_pixels
+        self._table = f"looks_{rules(_MODULES, _LIBRARIES)[:16]}"
         self._lock = Lock()
         self._connection: sqlite3.Connection | None = None
-        self._known: set[bytes] = set()
         with self._lock, suppress(WriteError):
             path = cache_folder() / FILE
             try:
                 self._connection = sqlite3.connect(path, timeout=_PATIENCE, check_same_thread=False)
-                self._connection.execute(_MAKE)
-                self._known = {checksum for (checksum,) in self._connection.execute(_KNOWN, (self._key,))}
+                for (other,) in self._connection.execute(_OTHERS, (self._table,)).fetchall():
+                    self._connection.execute(f'DROP TABLE IF EXISTS "{other}"')
+                self._connection.execute(_MAKE.format(table=self._table))
             except sqlite3.Error as error:
                 self._give_up(error)
 
-    def find(self, sha256: str) -> Look | None:
-        """The look at a file with this checksum, if there was one before."""
-        checksum = bytes.fromhex(sha256)
-        if checksum not in self._known:
-            return None
+    def find_many(self, checksums: Iterable[str]) -> dict[str, Look]:
+        """The looks at files with these SHA-256, by them; what nobody looked at before and what is none is left out."""
+        asked = [bytes.fromhex(checksum) for checksum in checksums if _SHA256.fullmatch(checksum)]
+        rows: list[tuple[Any, ...]] = []
         with self._lock:
-            if self._connection is None:
-                return None
-            try:
-                row = self._connection.execute(_FIND, (checksum, self._key)).fetchone()
-            except sqlite3.Error as error:
-                self._give_up(error)
-                return None
-        return _as_look(sha256, row) if row else None
+            for start in range(0, len(asked), _ASKED_TOGETHER):
+                rows += self._rows(asked[start : start + _ASKED_TOGETHER])
+        return {row[0].hex(): _as_look(row) for row in rows}
+
+    def _rows(self, checksums: list[bytes]) -> list[tuple[Any, ...]]:
+        if self._connection is None:
+            return []
+        query = _FIND.format(table=self._table, marks=",".join("?" * len(checksums)))
+        try:
+            return self._connection.execute(query, (self._max_pixels, *checksums)).fetchall()
+        except sqlite3.Error as error:
+            self._give_up(error)
+            return []
 
     def keep(self, looks: Iterable[Look]) -> None:
         """Remembers looks for later; those at unreadable files are left out."""
-        rows = [_as_row(look, self._key) for look in looks if look.sha256]
+        rows = [_as_row(look, self._max_pixels) for look in looks if look.sha256]
         with self._lock:
             if self._connection is None:
                 return
             try:
                 with self._connection:
-                    self._connection.executemany(_KEEP, rows)
-                self._known.update(checksum for checksum, *_ in rows)
+                    self._connection.executemany(_KEEP.format(table=self._table), rows)
             except sqlite3.Error as error:
                 self._give_up(error)
 
@@ -96,18 +112,34 @@ class RememberedLooks:
                 (cache_folder() / FILE).unlink()
 
 
-def _key(max_pixels: int) -> bytes:
-    """Eight bytes that stand for everything besides the content that decides about a look."""
-    text = " ".join([str(max_pixels), *(version(library) for library in _DECIDING)])
-    return hashlib.sha256(text.encode()).digest()[:8]
+def rules(modules: tuple[str, ...], libraries: tuple[str, ...]) -> str:
+    """What stands for the rules by which something was found: another when it might come out otherwise now.
+
+    Args:
+        modules: Paths of source files below `cnntrain/data`.
+        libraries: Names of distributions.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    text = " ".join([_source_hash(modules), *(version(library) for library in libraries)])
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _as_row(look: Look, key: bytes) -> tuple[Any, ...]:
+@cache
+def _source_hash(modules: tuple[str, ...]) -> str:
+    digest = hashlib.sha256()
+    for module in modules:
+        digest.update(files("cnntrain.data").joinpath(module).read_bytes())
+    return digest.hexdigest()
+
+
+def _as_row(look: Look, max_pixels: int) -> tuple[Any, ...]:
     size = (look.height, look.width, look.orientation)
     words = (" ".join(look.traits), look.fault, look.problem)
-    return (bytes.fromhex(look.sha256), key, look.kind, *size, *words, look.signature)
+    return (bytes.fromhex(look.sha256), max_pixels, look.kind, *size, *words, look.signature)
 
 
-def _as_look(sha256: str, row: tuple[Any, ...]) -> Look:
-    kind, height, width, orientation, traits, fault, problem, signature = row
-    return Look(sha256, kind, height, width, orientation, tuple(traits.split()), fault, problem, signature)
+def _as_look(row: tuple[Any, ...]) -> Look:
+    sha256, kind, height, width, orientation, traits, fault, problem, signature = row
+    return Look(sha256.hex(), kind, height, width, orientation, tuple(traits.split()), fault, problem, signature)

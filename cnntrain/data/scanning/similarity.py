@@ -1,8 +1,11 @@
 """Near-duplicates: a signature of each picture's coarse structure, and the pairs whose signatures agree."""
 
+import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from itertools import combinations_with_replacement
+from itertools import islice
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +20,15 @@ _LEAST_COSINE = 0.8
 _MOST_UNEXPLAINED = 0.03  # share of the energy that differs once the pictures are aligned
 _GRID = 20  # points a side at which aligned pictures are compared
 _MARGIN = 0.08  # of each side, left out there
-_BLOCK = 2048  # pictures that are compared with as many others at once
-_CHUNK = 1024  # candidates that are aligned at once
+_MOST_AT_FIRST = _MOST_UNEXPLAINED + 1e-3  # likewise in float32, whose errors are far below a thousandth
+_LEAST_PIVOT = 1e-2  # of products that are about 100
+_WITHIN = 15  # inner products of the four gradients of a picture and itself
+_STEEP = 16.0  # by which gradients are divided, so that they are about as large as pictures
+_ROWS, _COLUMNS = 512, 2048  # pictures of which the coarse structure is compared at once
+_TILE_ROWS = 16  # of them, pictures that are aligned with all columns at once
+_CHUNK = 1024  # pairs that are aligned exactly at once
+
+Numbers = NDArray[np.int64]
 
 _RADIUS = np.hypot(*np.mgrid[:_ORDER, :_ORDER])
 _WEIGHTS = (_RADIUS * np.exp(-((_RADIUS / _PEAK) ** 2))).astype(np.float32)
@@ -67,7 +77,9 @@ def near_pairs(signatures: Sequence[bytes]) -> list[tuple[int, int]]:
     Mirrored pictures differ. Of the pairs in a set of near-duplicates there are as many as connect all of it, one less
     than its pictures: thousands of frames of a still scene do not give millions of pairs.
 
-    Memory beyond the signatures is about 300 bytes a picture and some 100 MB; time grows with the square.
+    Time grows with the square, without a limit: about 5 ns of a core for every two pictures that look nothing like each
+    other, 0.2 µs for two of much the same scene (X-rays, aligned faces), of which 25,000 take a minute of one core.
+    Memory beyond the signatures is about 500 bytes a picture, and 50 MB for each core.
 
     Args:
         signatures: As `signature` gives them; empty ones match nothing.
@@ -81,30 +93,82 @@ def near_pairs(signatures: Sequence[bytes]) -> list[tuple[int, int]]:
     table = np.frombuffer(b"".join(first), np.int8).reshape(-1, _ORDER**2)
     del first
     found = [pair for pair in same if pair[0] != pair[1]]
-    home = np.arange(len(table))  # the set that a row belongs to so far
-    for left, right in _candidates(table):
-        apart = home[left] != home[right]
-        for one, other in _near(table, left[apart], right[apart]):
-            if home[one] != home[other]:
-                home[home == home[other]] = home[one]
-                found.append((numbers[one], numbers[other]))
+    found += [(numbers[one], numbers[other]) for one, other in _Search(table).pairs()]
     return sorted(found)
 
 
-def _candidates(table: NDArray[np.int8]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Pairs of rows with much the same coarse structure, in chunks, each with the smaller number first.
+class _Search:
+    """A search for near-duplicates among different signatures, each a row of a table of int8 and shape (n, 196)."""
+
+    def __init__(self, table: NDArray[np.int8]) -> None:
+        self._table = table
+        self._home = np.arange(len(table))  # the set that a row belongs to so far
+        self._within = np.full((len(table), _WITHIN), np.nan, np.float32)  # rows are filled in when they are needed
+        self._filling = Lock()
+
+    def pairs(self) -> Iterator[tuple[int, int]]:
+        """Pairs of rows, the smaller number first, that connect each set of near-duplicates."""
+        for left, right in self._candidates():
+            apart = self._home[left] != self._home[right]
+            for one, other in _near(self._table, left[apart], right[apart]):
+                if self._home[one] != self._home[other]:
+                    self._home[self._home == self._home[other]] = self._home[one]
+                    yield one, other
+
+    def _candidates(self) -> Iterator[tuple[Numbers, Numbers]]:
+        """All pairs that `_near` may take, but for those that are connected already, in chunks.
+
+        By threads of our own: those of BLAS wait for one another at each small product, which takes ten times as long
+        on a busy machine.
+        """
+        from threadpoolctl import threadpool_limits
+
+        count, threads = len(self._table), os.cpu_count() or 1
+        blocks = ((top, start) for top in range(0, count, _ROWS) for start in range(top, count, _COLUMNS))
+        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
+            while some := list(islice(blocks, threads)):  # no more, since a block may hold a million pairs
+                for left, right in pool.map(self._candidates_of, *zip(*some, strict=True)):
+                    for start in range(0, len(left), _CHUNK):
+                        yield left[start : start + _CHUNK], right[start : start + _CHUNK]
+
+    def _candidates_of(self, top: int, start: int) -> tuple[Numbers, Numbers]:
+        """Those of the rows from `top` with others from `start`."""
+        rows = np.arange(top, min(top + _ROWS, len(self._table)))
+        columns = np.arange(start, min(start + _COLUMNS, len(self._table)))
+        alike = _coarsely_alike(self._table[rows], self._table[columns])
+        alike = np.triu(alike, 1) if top == start else alike
+        if alike.any():
+            alike &= self._home[rows, None] != self._home[columns]
+        tiles = [slice(begin, begin + _TILE_ROWS) for begin in range(0, len(rows), _TILE_ROWS)]
+        found = [self._candidates_in(rows[tile], columns, alike[tile]) for tile in tiles if alike[tile].any()]
+        left, right = zip(*found, strict=True) if found else ([rows[:0]], [rows[:0]])
+        return np.concatenate(left), np.concatenate(right)
+
+    def _candidates_in(self, rows: Numbers, columns: Numbers, alike: NDArray[np.bool_]) -> tuple[Numbers, Numbers]:
+        """Those of few rows with some of the columns, as `alike` says, a boolean array of shape (rows, columns)."""
+        columns, alike = columns[alike.any(axis=0)], alike[:, alike.any(axis=0)]
+        forms = _forms(self._table[rows], self._products_within(rows))
+        alike &= _seem_aligned(forms, self._table[columns], self._products_within(columns))
+        left, right = np.nonzero(alike)
+        return rows[left], columns[right]
+
+    def _products_within(self, rows: Numbers) -> NDArray[np.float32]:
+        with self._filling:
+            missing = rows[np.isnan(self._within[rows, 0])]
+            self._within[missing] = _products_within(self._table[missing])
+            return self._within[rows]
+
+
+def _coarsely_alike(rows: NDArray[np.int8], columns: NDArray[np.int8]) -> NDArray[np.bool_]:
+    """Boolean array of shape (rows, columns): which pairs of signatures have much the same coarse structure.
 
     Products of int8 are summed exactly in float32 (64 × 127² is below 2^24), so no order of pictures changes the
     outcome.
     """
-    starts = range(0, len(table), _BLOCK)
-    for top, start in combinations_with_replacement(starts, 2):
-        rows, columns = (table[begin : begin + _BLOCK, :_COARSE] for begin in (top, start))
-        alike = _cosines_above(rows, columns, _LEAST_COARSE_COSINE)
-        left, right = np.nonzero(np.triu(alike, 1) if top == start else alike)
-        for begin in range(0, len(left), _CHUNK):
-            chunk = slice(begin, begin + _CHUNK)
-            yield top + left[chunk], start + right[chunk]
+    a, b = rows[:, :_COARSE].astype(np.float32), columns[:, :_COARSE].astype(np.float32)
+    lengths = np.float32(_LEAST_COARSE_COSINE) * np.linalg.norm(a, axis=1)[:, None], np.linalg.norm(b, axis=1)
+    above: NDArray[np.bool_] = a @ b.T > lengths[0] * lengths[1]
+    return above
 
 
 def _near(table: NDArray[np.int8], left: NDArray[np.int64], right: NDArray[np.int64]) -> list[tuple[int, int]]:
@@ -113,14 +177,6 @@ def _near(table: NDArray[np.int8], left: NDArray[np.int64], right: NDArray[np.in
     left, right = left[kept], right[kept]
     is_near = _unexplained(table[left], table[right]) <= _MOST_UNEXPLAINED
     return list(zip(left[is_near].tolist(), right[is_near].tolist(), strict=True))
-
-
-def _cosines_above(rows: NDArray[np.int8], columns: NDArray[np.int8], least: float) -> NDArray[np.bool_]:
-    """Boolean array of shape (rows, columns): where the cosine of the two vectors is above `least`."""
-    a, b = rows.astype(np.float32), columns.astype(np.float32)
-    lengths = np.float32(least) * np.linalg.norm(a, axis=1)[:, None], np.linalg.norm(b, axis=1)
-    above: NDArray[np.bool_] = a @ b.T > lengths[0] * lengths[1]
-    return above
 
 
 def _cosine(one: NDArray[np.int8], other: NDArray[np.int8]) -> NDArray[np.float64]:
@@ -163,6 +219,104 @@ def _unexplained(one: NDArray[np.int8], other: NDArray[np.int8]) -> NDArray[np.f
     amounts = np.linalg.solve(products, fields @ difference)  # (n, 5, 1)
     rest = difference - fields.transpose(0, 2, 1) @ amounts
     return np.asarray(np.sum(rest**2, axis=(1, 2)) / np.maximum(np.sum(fields[:, 4] ** 2, axis=1), 1e-9))
+
+
+def _products_within(rows: NDArray[np.int8]) -> NDArray[np.float32]:
+    """float32 array of shape (n, 15): inner products of a picture's gradients and itself, the lower triangle."""
+    fields = (_unit(rows).astype(np.float32) @ _fields().reshape(-1, _ORDER**2).T).reshape(-1, 5, _GRID**2)
+    products = fields @ fields.transpose(0, 2, 1)
+    return np.asarray(products[:, *np.tril_indices(5)])
+
+
+def _forms(rows: NDArray[np.int8], within: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What `_seem_aligned` takes for some pictures: linear forms of what another picture is like.
+
+    The gradients of a pair are the means of those of its two pictures. So every inner product of the four gradients,
+    the one picture and the other is a bilinear form of the two, plus a share of the products within each.
+
+    Args:
+        rows: int8 array of shape (n, 196), signatures.
+        within: float32 array of shape (n, 15), of `_products_within`.
+
+    Returns:
+        float32 array of shape (21, n, 212): products in a lower triangle; pictures; weights of the other's vector, of 1
+        and of the other's products within.
+    """
+    between, one, other = _weights_of_products()
+    forms = np.empty((len(one), len(rows), _ORDER**2 + 1 + other.shape[1]), np.float32)
+    bilinear = (_unit(rows).astype(np.float32) @ between).reshape(len(rows), len(one), _ORDER**2)
+    forms[..., : _ORDER**2] = bilinear.transpose(1, 0, 2)
+    forms[..., _ORDER**2] = one @ within.T
+    forms[..., _ORDER**2 + 1 :] = other[:, None]
+    return forms
+
+
+@lru_cache(maxsize=1)
+def _weights_of_products() -> tuple[NDArray[np.float32], ...]:
+    """Arrays of shape (196, 21 · 196), (21, 15) and (21, 15), for the 21 products of a pair.
+
+    Each product is a bilinear form of the one picture and the other, 196 columns of the first array, and the sum of
+    what is within the one, weighted by the second, and of what is within the other, weighted by the third.
+    """
+    fields = _fields()
+    flat = fields.transpose(1, 0, 2).reshape(_GRID**2, -1)
+    forms = (flat.T @ flat).reshape(5, _ORDER**2, 5, _ORDER**2).transpose(0, 2, 1, 3)
+    between = np.zeros((21, *forms.shape[2:]), np.float32)
+    one, other = np.zeros((2, 21, 15), np.float32)
+    for number, (i, j) in enumerate(zip(*np.tril_indices(4), strict=True)):  # gradients with one another
+        between[number] = (forms[i, j] + forms[j, i]) / 4
+        one[number, number] = other[number, number] = 1 / 4
+    for gradient in range(4):  # with the one picture and the other
+        between[10 + gradient], between[15 + gradient] = forms[4, gradient] / 2, forms[gradient, 4] / 2
+        one[10 + gradient, 10 + gradient] = other[15 + gradient, 10 + gradient] = 1 / 2
+    between[19] = forms[4, 4]
+    one[14, 14] = other[20, 14] = 1
+    return between.transpose(1, 0, 2).reshape(_ORDER**2, -1), one, other
+
+
+def _seem_aligned(
+    forms: NDArray[np.float32], columns: NDArray[np.int8], within: NDArray[np.float32]
+) -> NDArray[np.bool_]:
+    """Whether `_unexplained` is small enough for each of some pictures with each of others: fast, in float32.
+
+    Gaussian elimination takes the gradients out of the inner products of the pictures, then their mean.
+
+    Args:
+        forms: float32 array of shape (21, n, 212), the `_forms` of the ones.
+        columns: int8 array of shape (m, 196), signatures of the others.
+        within: float32 array of shape (m, 15), of `_products_within`.
+
+    Returns:
+        Boolean array of shape (n, m).
+    """
+    others = np.concatenate([_unit(columns), np.ones((len(columns), 1)), within], axis=1, dtype=np.float32)
+    products = (forms.reshape(-1, forms.shape[2]) @ others.T).reshape(*forms.shape[:2], len(columns))
+    rows = [products[row * (row + 1) // 2 :] for row in range(6)]  # of the lower triangle
+    most = _MOST_AT_FIRST / 4 * (rows[4][4] + 2 * rows[5][4] + rows[5][5])  # of what may differ
+    scratch = np.empty_like(most)
+    for pivot in range(4):
+        inverse = 1 / np.maximum(rows[pivot][pivot], _LEAST_PIVOT)
+        for row in range(pivot + 1, 6):
+            share = rows[row][pivot] * inverse
+            for column in range(pivot + 1, row + 1):
+                rows[row][column] -= np.multiply(share, rows[column][pivot], out=scratch)
+    mean = rows[4][4] + 2 * rows[5][4] + rows[5][5]  # times 4
+    difference = rows[4][4] - 2 * rows[5][4] + rows[5][5]
+    common = rows[5][5] - rows[4][4]  # of the two, times 2
+    return np.asarray(difference - common**2 / np.maximum(mean, _LEAST_PIVOT) <= most)
+
+
+@lru_cache(maxsize=1)
+def _fields() -> NDArray[np.float32]:
+    """float32 array of shape (5, 400, 196): what makes the four gradients and the picture itself of a signature."""
+    values, slopes = _grid_waves()
+    places = np.linspace(-1, 1, _GRID)
+    down = np.einsum("ip,jq->pqij", slopes / _STEEP, values)
+    across = np.einsum("ip,jq->pqij", values, slopes / _STEEP)
+    picture = np.einsum("ip,jq->pqij", values, values)
+    rows, columns = places[:, None, None, None], places[:, None, None]
+    fields = np.stack([down, down * rows, across, across * columns, picture]).reshape(5, _GRID**2, _ORDER**2)
+    return np.asarray(fields[..., _FROM_COARSE], np.float32)
 
 
 def _as_waves(rows: NDArray[np.int8]) -> NDArray[np.float64]:

@@ -21,6 +21,7 @@ _SMALL = 100 * 2**20  # bytes; what unpacks to less than this does no harm, howe
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the others unpack a chunk to any size in one go
 _UTF8_NAME = 0x800
 _ENCRYPTED = 0x1
+_UNICODE_PATH = 0x7075
 _SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _DAMAGE = (
     zipfile.BadZipFile,
@@ -153,13 +154,32 @@ def _zip_parts(info: zipfile.ZipInfo, archive: Path) -> Parts:
 
 
 def _zip_name(info: zipfile.ZipInfo) -> str:
-    """The member's name; some programs write UTF-8 without saying so, which zipfile then reads as code page 437."""
-    if info.flag_bits & _UTF8_NAME:
-        return info.filename
-    try:
-        return info.filename.encode("cp437").decode("utf-8")
-    except UnicodeError:
-        return info.filename
+    """The member's name, from its bytes: what zipfile makes of them depends on the version of Python.
+
+    Some programs write UTF-8 without saying so, which zipfile then reads as code page 437.
+    """
+    raw = info.orig_filename.encode("utf-8" if info.flag_bits & _UTF8_NAME else "cp437")
+    name = _unicode_path(info.extra, raw)
+    if not name:
+        try:
+            name = raw.decode("utf-8")
+        except UnicodeError:
+            name = info.orig_filename
+    return name.partition("\0")[0]
+
+
+def _unicode_path(extra: bytes, raw: bytes) -> str:
+    """The name that Info-ZIP's extra field 0x7075 gives beside an old one; nothing where there is none that counts.
+
+    It holds its version, 1; the CRC-32 of the old name, or else that was changed since; and the new name in UTF-8
+    (PKWARE, APPNOTE 4.6.9). Raises what `_reading` takes for damage where it is cut off or no UTF-8.
+    """
+    while len(extra) >= 4:
+        kind, size = struct.unpack_from("<HH", extra)
+        field, extra = extra[4 : 4 + size], extra[4 + size :]
+        if kind == _UNICODE_PATH and struct.unpack_from("<BL", field) == (1, zlib.crc32(raw)):
+            return field[5:].decode("utf-8")
+    return ""
 
 
 def _unpack_tar(archive: Path, into: Path, limits: _Limits) -> None:
@@ -178,7 +198,9 @@ def _tar_members(
     for count, member in enumerate(members, start=1):
         name = member.name.replace("\\", "/")
         parts = _safe_parts(name, archive)
-        total += member.size
+        if member.size < 0:
+            raise tarfile.ReadError("a member has a negative size")
+        total += 0 if member.isdir() else member.size
         limits.check(total, count)
         if member.isdir() or any(map(is_junk, parts)):
             continue
@@ -211,12 +233,21 @@ def _write(target: Path, pieces: Iterable[bytes], archive: Path) -> None:
         if error.errno in _BAD_NAME:
             raise _refused(archive, target.name, "has a name that no file can have here") from error
         raise _unwritable(target, error) from error
-    with out:
+    try:
         for piece in pieces:
-            try:
+            with _writing(target):
                 out.write(piece)
-            except OSError as error:
-                raise _unwritable(target, error) from error
+    finally:
+        with _writing(target):  # what is small reaches the disk only now
+            out.close()
+
+
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _unwritable(target, error) from error
 
 
 def _unwritable(target: Path, error: OSError) -> WriteError:

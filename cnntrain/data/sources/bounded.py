@@ -45,6 +45,15 @@ class _Forward:
         return self._stream.tell()
 
 
+@contextmanager
+def _few_headers() -> Iterator[None]:
+    """Raises ReadError where too many headers come before a member: `tarfile` calls itself for each of them."""
+    try:
+        yield
+    except RecursionError as error:
+        raise tarfile.ReadError("too many headers belong to one member") from error
+
+
 class BoundedTar:
     """The members of a tar, one after the other.
 
@@ -54,16 +63,21 @@ class BoundedTar:
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = _Forward(stream)
-        self._tar: Any = tarfile.TarFile(fileobj=cast(IO[bytes], self._stream), encoding="utf-8")
+        with _few_headers():
+            self._tar: Any = tarfile.TarFile(fileobj=cast(IO[bytes], self._stream), encoding="utf-8")
 
     def members(self) -> Iterator[tarfile.TarInfo]:
         """Each member's header. Raises what `tarfile` does where one is damaged."""
-        while member := self._tar.next():
+        while member := self._following():
             self._tar.members.clear()  # it would keep all of them
             yield member
         # tarfile takes a damaged header for the end
         if self._stream.last != bytes(_BLOCK):
             raise tarfile.ReadError("it ends too early")
+
+    def _following(self) -> tarfile.TarInfo | None:
+        with _few_headers():
+            return cast(tarfile.TarInfo | None, self._tar.next())
 
     def content(self, member: tarfile.TarInfo, piece: int) -> Iterator[bytes]:
         """The bytes of a member in pieces of that size. Raises ReadError where some are missing."""

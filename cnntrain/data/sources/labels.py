@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 
-from cnntrain.data.sources.walking import Parts, nfc
+from cnntrain.data.sources.walking import Parts, is_junk, nfc
 from cnntrain.errors import DataError, UsageError
 
 # Letters, maybe several words, then a number in one of the three usual ways. The number tells where the class ends.
@@ -66,10 +66,21 @@ def labels_by_pattern(paths: Iterable[Parts], pattern: re.Pattern[str]) -> list[
 
 
 def check_labels(labels: Iterable[str], name: str) -> None:
-    """Makes sure that every label can be a folder's name; empty ones are passed over. Raises DataError."""
+    """Makes sure that every label can be a folder of its own; empty ones are passed over. Raises DataError."""
+    seen: dict[str, str] = {}
     for label in sorted(set(labels)):
         if _UNFIT.search(label):
             raise DataError(
                 f"{name} has the class {label!a}; classes are named like folders: no dot in front, no slashes, "
                 "no line breaks; rename it"
+            )
+        if is_junk(label):
+            raise DataError(
+                f"{name} has the class {label}, which is what operating systems call their own leavings; rename it"
+            )
+        other = seen.setdefault(label.casefold(), label)
+        if other != label:
+            raise DataError(
+                f"{name} has the classes {other} and {label}, which are one folder on file systems that ignore "
+                "capital letters; give them one name, or two that differ more"
             )

@@ -4,11 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from cnntrain.data.examples import Example, read_examples
+from cnntrain.data.examples import Example
+from cnntrain.data.sources.rows import read_header, read_rows
 from cnntrain.data.sources.walking import nfc
 from cnntrain.errors import DataError
 
 MANIFEST = "manifest.csv"
+_COLUMNS = ("path", "label", "split")
 _ADVICE = "put it right, or split again with --overwrite"
 
 
@@ -17,16 +19,18 @@ def with_manifest(examples: Sequence[Example], manifest: Path, *, below: str, na
 
     Args:
         examples: The pictures of a data set that is split already, as its folders tell them.
-        manifest: A file that may be missing; then nothing changes.
+        manifest: A file that may be missing, or be another's that lacks the columns path, label and split; then
+            nothing changes.
         below: What stands before the manifest's paths in those of the examples: empty, or folders with a slash.
         name: What messages call the data set.
 
     Raises:
         DataError: It cannot be read, or disagrees with the folders: other pictures, another split or label.
     """
-    if not manifest.is_file():
+    called = f"{MANIFEST} of {name}"
+    if not manifest.is_file() or not set(_COLUMNS) <= set(read_header(manifest, name=called)):
         return tuple(examples)
-    rows = read_examples(manifest)
+    rows = [row for _, row in read_rows(manifest, name=called, required=_COLUMNS)]
     noted = {nfc(below + row.path): row for row in rows}
     if len(noted) < len(rows):
         raise DataError(f"{MANIFEST} of {name} lists a picture twice; {_ADVICE}")

@@ -1,9 +1,7 @@
 """Makes an archive readable: for a while, or for good in the cache."""
 
-import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cnntrain.data.sources.archives import is_archive, unpack
@@ -26,16 +24,27 @@ def unpacked(place: Path, beside: Path) -> Iterator[Path]:
     if not is_archive(place):
         yield place
         return
-    try:
-        beside.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{beside.name}.unpacked.", dir=beside.parent))
-    except OSError as error:
-        raise WriteError(f"cannot write {beside}: {error.strerror or error}; choose another place") from error
-    try:
+    with _there(beside.parent), temporary_folder(beside.parent) as temporary:
         unpack(place, temporary)
         yield temporary.resolve()
+
+
+@contextmanager
+def _there(folder: Path) -> Iterator[None]:
+    """Makes a folder and those above it where they are missing; those of them that are empty at the end are removed."""
+    made: list[Path] = []
+    try:
+        try:
+            made += [place for place in (folder, *folder.parents) if not place.exists()]
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            reason = error.strerror or error
+            raise WriteError(f"cannot make the folder {folder}: {reason}; choose another place") from error
+        yield
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        for place in made:
+            with suppress(OSError):
+                place.rmdir()
 
 
 def kept_unpacked(place: Path) -> Path:

@@ -10,7 +10,7 @@ from cnntrain.data.examples import SPLITS, Example, class_names, in_split
 from cnntrain.data.sources.folders import Layout, check_folder, layout_of, read_folder, top_tables
 from cnntrain.data.sources.manifests import MANIFEST, with_manifest
 from cnntrain.data.sources.tables import TABLE_SUFFIXES, is_table, read_table, tells_labels
-from cnntrain.data.sources.walking import PICTURE_SUFFIXES, Walk, is_folder, walk
+from cnntrain.data.sources.walking import PICTURE_SUFFIXES, Walk, check_place, is_folder, walk
 from cnntrain.errors import DataError, UsageError
 
 
@@ -23,12 +23,14 @@ class Source:
         name: What messages call the source: the user's own words.
         examples: A row a picture, its path relative to `root` in POSIX form; sorted by path, or in a table's order.
         passed_over: Numbers of pictures of kinds that are not read, by suffix, such as `{".tiff": 3}`.
+        notes: Sentences on pictures that were found and are left out.
     """
 
     root: Path
     name: str
     examples: tuple[Example, ...]
     passed_over: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def is_split(self) -> bool:
@@ -51,9 +53,10 @@ def find_source(place: Path, *, name: str | None = None, label_regex: str | None
 
     A folder holds a folder a class, with pictures at any depth; or all pictures, whose names tell the class
     (`cat.0.jpg`, or all of them like `cat_0.jpg`, `cat-0.jpg` or `cat (0).jpg`); or beside pictures without class
-    folders one table that tells them; or `train`, `validation` (or `val`, `valid`) and `test`, and each of these a
-    folder a class or pictures whose names tell it. In the last case a `manifest.csv` beside them adds group, fold and
-    checksum. Labels are in Unicode's form NFC. See `walk` for what counts as a picture, `read_table` for tables.
+    folders one table that tells them and names nothing outside; or `train`, `validation` (or `val`, `valid`) and
+    `test`, and each of these a folder a class or pictures whose names tell it. In the last case a `manifest.csv` beside
+    them adds group, fold and checksum. Labels are in Unicode's form NFC. See `walk` for what counts as a picture,
+    `read_table` for tables.
 
     Args:
         place: A folder or table.
@@ -88,20 +91,45 @@ def find_labelled(
         UsageError: `label_regex` is no regular expression with a group, or comes with a table.
     """
     name = name or str(place)
+    check_place(place, name)
     if is_table(place):
         return _of_table(place, name, label_regex)
     root, found = _walked(place, name)
     layout = layout_of(found.paths, known)
     table = _label_table(root, found, layout, name) if label_regex is None else None
     if table:
-        return Source(table.parent, name, read_table(table, name=f"{table.name} of {name}"), found.passed_over)
+        return _of_inner_table(table, root, found, name)
     examples = read_folder(found, layout, label_regex=label_regex)
     check_folder(found, layout, examples, name, label_regex=label_regex)
-    if layout.splits:
-        below = "".join(f"{folder}/" for folder in layout.base)
-        inside = [example for example in examples if example.split]
-        examples = with_manifest(inside, root / below / MANIFEST, below=below, name=name)
-    return Source(root, name, examples, found.passed_over)
+    if not layout.splits:
+        return Source(root, name, examples, found.passed_over)
+    below = "".join(f"{folder}/" for folder in layout.base)
+    inside = [example for example in examples if example.split]
+    examples, notes = with_manifest(inside, root / below / MANIFEST, below=below, name=name), _beside(examples)
+    return Source(root, name, examples, found.passed_over, notes)
+
+
+def _of_inner_table(table: Path, root: Path, found: Walk, name: str) -> Source:
+    """The pictures of a folder that a table in it lists; whoever made the folder may have made the table."""
+    rows = read_table(table, name=f"{table.name} of {name}", is_confined=True)
+    source = Source(table.parent, name, rows, found.passed_over)
+    listed = {example.path for example in source.absolute}
+    top = os.fspath(root)
+    unlisted = [path for parts in found.paths if _joined(top, path := "/".join(parts)) not in listed]
+    return replace(source, notes=_left_out(unlisted, f"not listed in {table.name}"))
+
+
+def _beside(examples: Sequence[Example]) -> tuple[str, ...]:
+    """A note on the pictures of a split data set that belong to no part of it, if there are any."""
+    return _left_out([example.path for example in examples if not example.split], "outside train, validation and test")
+
+
+def _left_out(paths: Sequence[str], where: str) -> tuple[str, ...]:
+    if not paths:
+        return ()
+    if len(paths) == 1:
+        return (f"1 picture is {where}, {paths[0]}; split, fit and evaluate leave it out",)
+    return (f"{len(paths):,} pictures are {where}, {paths[0]} first; split, fit and evaluate leave them out",)
 
 
 def find_unlabelled(place: Path, *, name: str | None = None, label_regex: str | None = None) -> Source:
@@ -126,14 +154,14 @@ def find_unlabelled(place: Path, *, name: str | None = None, label_regex: str | 
     examples = read_folder(found, layout, label_regex=label_regex)
     tables = [table for table in top_tables(root, found, layout, TABLE_SUFFIXES) if tells_labels(table)]
     if len(tables) == 1 and label_regex is None:
-        examples = _told_by_table(examples, tables[0], root, name)
-    return Source(root, name, examples, found.passed_over)
+        told = _of_inner_table(tables[0], root, found, name)
+        return Source(root, name, _told_by(told, examples, root), found.passed_over, told.notes)
+    return Source(root, name, examples, found.passed_over, _beside(examples) if layout.splits else ())
 
 
-def _told_by_table(examples: Sequence[Example], table: Path, root: Path, name: str) -> tuple[Example, ...]:
+def _told_by(listing: Source, examples: Sequence[Example], root: Path) -> tuple[Example, ...]:
     """All examples of a folder, with what a table in it says of those that it lists."""
-    rows = Source(table.parent, name, read_table(table, name=f"{table.name} of {name}")).absolute
-    listed = {row.path: row for row in rows}
+    listed = {row.path: row for row in listing.absolute}
     top = os.fspath(root)
     return tuple(
         replace(listed[path], path=example.path) if (path := _joined(top, example.path)) in listed else example

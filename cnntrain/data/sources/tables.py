@@ -1,36 +1,27 @@
 """A table of pictures (CSV or TSV) read as a data set."""
 
-import csv
-import io
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from cnntrain.data.examples import Example
-from cnntrain.data.sources.folders import SPLIT_NAMES
 from cnntrain.data.sources.labels import check_labels
-from cnntrain.data.sources.walking import Parts, check_name, is_folder, nfc, walk
+from cnntrain.data.sources.rows import column_places, in_row, read_header, read_rows
+from cnntrain.data.sources.walking import (
+    PICTURE_SUFFIXES,
+    Parts,
+    check_name,
+    holds_picture,
+    is_folder,
+    nfc,
+    pictures_within_reach,
+)
 from cnntrain.errors import DataError
 
 TABLE_SUFFIXES = (".csv", ".tsv")
-
-# For each column the names it goes by: of the first row that the table has any of, it may have one only.
-_NAMES: Mapping[str, tuple[tuple[str, ...], ...]] = {
-    "path": (
-        ("path",),
-        ("file", "filename", "filepath", "filepaths", "file_path", "file_name", "image", "image_name", "image_path"),
-        ("id", "image_id"),
-    ),
-    "label": (("label",), ("labels", "class", "class_name", "category", "breed", "species", "target")),
-    "split": (("split",), ("subset", "partition", "data_set")),
-    "group": (("group",), ("group_id",)),
-    "fold": (("fold",),),
-    "sha256": (("sha256",),),
-}
-Columns = Mapping[str, int]
 
 
 def is_table(place: Path) -> bool:
@@ -43,25 +34,27 @@ def tells_labels(table: Path) -> bool:
     if table.stem.lower().replace("_", "").startswith("samplesubmission"):
         return False
     try:
-        header, _ = _parsed(table, "")
-        _columns(header, ("path", "label"), "")
+        column_places(read_header(table, name=""), ("path", "label"), "")
     except DataError:
         return False
     return True
 
 
-def read_table(table: Path, *, name: str, required: Sequence[str] = ("path", "label")) -> tuple[Example, ...]:
+def read_table(
+    table: Path, *, name: str, required: Sequence[str] = ("path", "label"), is_confined: bool = False
+) -> tuple[Example, ...]:
     """Reads a table with a header and a row a picture.
 
     Columns are `path` and `label`, and if wanted `split`, `group`, `fold` and `sha256`; others are passed over. Capital
-    letters do not matter, and usual names such as `filename` or `class` do as well. A comma, semicolon or tab separates
-    cells in `.csv`, a tab in `.tsv`. A path is absolute or relative to the table's folder; where there is no such file,
-    it stands for the only picture below that folder whose path ends so, with or without its suffix.
+    letters do not matter, and usual names such as `filename` or `class` do as well. See `read_rows` for how they are
+    separated. A path is absolute or relative to the table's folder; where there is no such file, it stands for the only
+    picture below that folder whose path ends so, with or without its suffix.
 
     Args:
         table: The file, in UTF-8.
         name: What messages call it.
         required: The columns that it must have.
+        is_confined: Whether only pictures below the table's folder may be named: somebody else may have written it.
 
     Returns:
         Examples in the order of the rows, paths relative to the table's folder (with `..` where they lie outside).
@@ -69,89 +62,19 @@ def read_table(table: Path, *, name: str, required: Sequence[str] = ("path", "la
     Raises:
         DataError: It cannot be read, has no rows, lacks a column, or something is wrong with a row, which is named.
     """
-    header, rows = _parsed(table, name)
-    columns = _columns(header, required, name)
-    places, examples, seen = _Places(table.parent.resolve(), name), list[Example](), dict[str, int]()
-    for number, row in rows:
-        try:
-            example = _example(row, len(header), columns, places, required)
-            if example.path in seen:
-                raise DataError(f"the picture {example.path} stands in row {seen[example.path]} already; remove one")
-        except DataError as error:
-            raise DataError(f"{name}, row {number}: {error}") from error
-        seen[example.path] = number
-        examples.append(example)
+    places, examples, seen = _Places(table.parent.resolve(), name, is_confined), list[Example](), dict[str, int]()
+    for number, row in read_rows(table, name=name, required=required):
+        with in_row(name, number):
+            path = places.resolve(row.path)
+            if path in seen:
+                raise DataError(f"the picture {path} stands in row {seen[path]} already; remove one")
+        seen[path] = number
+        examples.append(replace(row, path=path))
     if not examples:
         raise DataError(f"{name} has no rows; it needs one a picture")
     _check_splits(examples, seen, name)
     check_labels((example.label for example in examples), name)
     return tuple(examples)
-
-
-def _parsed(table: Path, name: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The names of the columns, and the rows that are not empty with their numbers as a spreadsheet shows them."""
-    try:
-        text = table.read_text(encoding="utf-8-sig")
-        rows = [*csv.reader(io.StringIO(text), delimiter=_delimiter(table, text), strict=True)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"cannot read the table {name}: {reason}; it should be CSV in UTF-8") from error
-    numbered = [(number, row) for number, row in enumerate(rows, start=1) if any(cell.strip() for cell in row)]
-    if not numbered:
-        raise DataError(f"the table {name} is empty; it needs a header and a row a picture")
-    return [_plain(cell) for cell in numbered[0][1]], numbered[1:]
-
-
-def _delimiter(table: Path, text: str) -> str:
-    """A tab in .tsv; in .csv what the first line has most of: Excel writes semicolons in many countries."""
-    if table.suffix.lower() == ".tsv":
-        return "\t"
-    first = text.lstrip().partition("\n")[0]
-    return max(",;\t", key=first.count)
-
-
-def _plain(column: str) -> str:
-    return column.strip().lower().replace(" ", "_").replace("-", "_")
-
-
-def _columns(header: Sequence[str], required: Sequence[str], name: str) -> dict[str, int]:
-    """Where each column stands."""
-    found = {}
-    for column, choices in _NAMES.items():
-        fitting = next((fit for names in choices if (fit := _fitting(header, names))), [])
-        if len(fitting) > 1 or (column in required and not fitting):
-            problem = "more than one column" if fitting else "no column"
-            raise DataError(
-                f"the table {name} has {problem} for the {column} ({', '.join(header[:20])}); name one {column}"
-            )
-        if fitting:
-            found[column] = fitting[0]
-    return found
-
-
-def _fitting(header: Sequence[str], names: Sequence[str]) -> list[int]:
-    return [place for place, column in enumerate(header) if column in names]
-
-
-def _example(row: Sequence[str], width: int, columns: Columns, places: "_Places", required: Sequence[str]) -> Example:
-    """The picture of a row. Raises DataError without the row's number."""
-    if len(row) != width:
-        raise DataError(f"it has {len(row)} cells, the header has {width}; mend it")
-    cells = {column: row[place].strip() for column, place in columns.items()}
-    for column in required:
-        if not cells[column]:
-            raise DataError(f"the {column} is empty; mend or remove that row")
-    split = cells.get("split", "")
-    if split and split.lower() not in SPLIT_NAMES:
-        raise DataError(f"the split is one of {', '.join(SPLIT_NAMES)}; got: {split}")
-    return Example(
-        path=places.resolve(row[columns["path"]]),
-        label=nfc(cells.get("label", "")),
-        split=SPLIT_NAMES.get(split.lower(), ""),
-        group=cells.get("group", ""),
-        fold=cells.get("fold", ""),
-        sha256=cells.get("sha256", ""),
-    )
 
 
 def _check_splits(examples: Sequence[Example], rows: Mapping[str, int], name: str) -> None:
@@ -168,10 +91,12 @@ class _Places:
     Args:
         root: The table's folder, real and absolute.
         name: What messages call the table.
+        is_confined: Whether nothing outside the root is as much as touched.
     """
 
     root: Path
     name: str
+    is_confined: bool
     _top: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -180,11 +105,24 @@ class _Places:
     def resolve(self, text: str) -> str:
         """The path of a picture relative to the root, in POSIX form. Raises DataError where it is not there."""
         for candidate in dict.fromkeys((text, text.strip(), text.strip().replace("\\", "/"))):
-            if os.path.isfile(os.path.join(self._top, candidate)):  # noqa: PTH113, PTH118 - a Path a row is slow
+            if self.is_confined:
+                self._check_inside(candidate)
+            file = os.path.join(self._top, candidate)  # noqa: PTH118 - a Path a row is slow
+            if os.path.isfile(file):  # noqa: PTH113
                 path = self._relative(candidate)
                 check_name(path, self.name)
+                _check_picture(file, path)
                 return path
         return self._only_one(text.strip().replace("\\", "/"))
+
+    def _check_inside(self, text: str) -> None:
+        """Raises DataError where a path leads out of the root; the file is not looked for."""
+        inside = os.path.normpath(os.path.join(self._top, text)) + os.sep  # noqa: PTH118
+        if not inside.startswith(os.path.join(self._top, "")):  # noqa: PTH118
+            raise DataError(
+                f"{text!a} lies outside the folder of the table, and a table found in a folder or an archive tells of "
+                "what lies there alone; remove that row, or give the table itself"
+            )
 
     def _relative(self, text: str) -> str:
         if not os.path.isabs(text) and ".." not in text:  # noqa: PTH117
@@ -198,7 +136,8 @@ class _Places:
 
     def _only_one(self, text: str) -> str:
         """The only picture whose path ends so, with or without its suffix."""
-        found = self._endings.get(nfc(text.removeprefix("./")), ())
+        is_ending = not os.path.isabs(text) and ".." not in text.split("/")  # noqa: PTH117
+        found = self._endings.get(nfc(text.removeprefix("./")), ()) if is_ending else ()
         if len(found) == 1:
             return "/".join(found[0])
         if found:
@@ -210,10 +149,16 @@ class _Places:
     def _endings(self) -> Mapping[str, Sequence[Parts]]:
         """Every ending of every path below the root, with and without suffix."""
         endings: dict[str, list[Parts]] = defaultdict(list)
-        for parts in walk(self.root, self.name).paths:
+        for parts in pictures_within_reach(self.root):
             for ending in _endings_of(parts):
                 endings[nfc(ending)].append(parts)
         return endings
+
+
+def _check_picture(file: str, path: str) -> None:
+    """Raises DataError for a file that is a picture neither by its suffix nor by its first bytes."""
+    if not path.lower().endswith(PICTURE_SUFFIXES) and not holds_picture(file):
+        raise DataError(f"{path} is no picture that can be read; give JPEG, PNG, BMP, GIF or WebP")
 
 
 def _endings_of(parts: Parts) -> Iterator[str]:

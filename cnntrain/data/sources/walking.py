@@ -4,20 +4,20 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from cnntrain.errors import DataError
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")  # control characters, and bytes that are not UTF-8
 
 _JUNK = frozenset({"@eadir", "__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin"})
 _UNREAD = re.compile(  # pictures of kinds that no decoder here takes
     r"\.(tiff?|hei[cf]|avif|jp2|j2k|jxl|jxr|psd|tga|pcx|ico|svg|p[bgp]m|exr|cr[23]|nef|arw|dng|orf|rw2|raf)"
 )
 _BMP_HEADERS = frozenset({12, 40, 52, 56, 64, 108, 124})  # sizes of the headers that follow a BMP's first 14 bytes
-_UNUSABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")  # control characters, and bytes that are not UTF-8
 
 Parts = tuple[str, ...]  # a path below a folder, folder by folder
 
@@ -55,8 +55,16 @@ def is_folder(path: Path) -> bool:
 
 def check_name(path: str, name: str) -> None:
     """Makes sure that a path below what is called `name` can be written down. Raises DataError."""
-    if _UNUSABLE.search(path):
+    if UNPRINTABLE.search(path):
         raise DataError(f"the name {path!a} in {name} is not UTF-8 or holds control characters; rename it")
+
+
+def check_place(place: Path, name: str) -> None:
+    """Makes sure that a source's real, absolute path and what it is called can be written down. Raises DataError."""
+    real = os.path.realpath(place)  # a Path would raise for a link to itself
+    for text in (real, name):
+        if UNPRINTABLE.search(text):
+            raise DataError(f"the path {text!a} is not UTF-8 or holds control characters; rename it")
 
 
 def begins_like_a_picture(head: bytes) -> bool:
@@ -83,22 +91,32 @@ def walk(root: Path, name: str) -> Walk:
     """
     found: list[Parts] = []
     passed_over: Counter[str] = Counter()
-    for parts, entry in _files(root):
+    for parts, entry in _files(root, _listed):
         if _is_picture(entry):
             check_name("/".join(parts), name)
             found.append(parts)
         elif (suffix := os.path.splitext(entry.name)[1].lower()) and _UNREAD.fullmatch(suffix):  # noqa: PTH122
             passed_over[suffix] += 1
-    return Walk(tuple(sorted(found, key=lambda parts: (nfc("/".join(parts)), parts))), dict(passed_over))
+    return Walk(_in_order(found), dict(passed_over))
 
 
-def _files(root: Path) -> Iterator[tuple[Parts, os.DirEntry[str]]]:
+def pictures_within_reach(root: Path) -> tuple[Parts, ...]:
+    """The pictures that `walk` finds, without those whose folder cannot be listed or whose name not be written down."""
+    paths = (parts for parts, entry in _files(root, _listed_if_possible) if _is_picture(entry))
+    return _in_order(parts for parts in paths if not UNPRINTABLE.search("/".join(parts)))
+
+
+def _in_order(paths: Iterable[Parts]) -> tuple[Parts, ...]:
+    return tuple(sorted(paths, key=lambda parts: (nfc("/".join(parts)), parts)))
+
+
+def _files(root: Path, listed: Callable[[str], list[os.DirEntry[str]]]) -> Iterator[tuple[Parts, os.DirEntry[str]]]:
     """All that is no folder and no junk, with its path below `root`."""
     visited, waiting = [root], [(os.fspath(root), Parts())]
     while waiting:
         folder, above = waiting.pop()
         deeper = []
-        for entry in _listed(folder):
+        for entry in listed(folder):
             parts = (*above, entry.name)
             if not _surely(entry.is_dir):
                 yield parts, entry
@@ -114,6 +132,13 @@ def _listed(folder: str) -> list[os.DirEntry[str]]:
             return sorted((entry for entry in entries if not is_junk(entry.name)), key=lambda entry: entry.name)
     except OSError as error:
         raise DataError(f"cannot list the folder {folder}: {error.strerror}; make it readable") from error
+
+
+def _listed_if_possible(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        return _listed(folder)
+    except DataError:
+        return []
 
 
 def _surely(check: Callable[[], bool]) -> bool:
@@ -139,10 +164,13 @@ def _is_picture(entry: os.DirEntry[str]) -> bool:
     """By its suffix, a broken link too, so that it is named when it is read; or by its first bytes."""
     if entry.name.lower().endswith(PICTURE_SUFFIXES):
         return _surely(entry.is_file) or (entry.is_symlink() and not _surely(Path(entry.path).exists))
-    if not _surely(entry.is_file):
-        return False
+    return _surely(entry.is_file) and holds_picture(entry.path)
+
+
+def holds_picture(path: str) -> bool:
+    """Whether a regular file begins like a picture; no where it cannot be read."""
     try:
-        with open(entry.path, "rb", buffering=0) as stream:  # noqa: PTH123 - a Path a file is slow
+        with open(path, "rb", buffering=0) as stream:  # noqa: PTH123 - a Path a file is slow
             return begins_like_a_picture(stream.read(18))
     except OSError:
         return False

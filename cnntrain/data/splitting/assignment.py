@@ -2,12 +2,14 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain, islice, pairwise
 
 from cnntrain.data.examples import SPLITS, Example
+from cnntrain.data.scanning.similarity import sets_of
 from cnntrain.data.sources import nfc
+from cnntrain.data.splitting.packing import packed
 from cnntrain.data.splitting.sizes import Sizes, check_sizes, largest_remainder, sizes_by_counts, sizes_by_ratios
 from cnntrain.errors import DataError
 
@@ -31,7 +33,9 @@ def assign(
     Where groups lie in several parts after that, they are placed anew, the largest first: into the part of their first
     picture if there is room, else into the part with the largest share of room left. If no part has room, the one that
     becomes too large by the least takes it; with counts the group is left out, but for as many of it in one part as the
-    other pictures are too few. These fill what room is left, in the order above: sizes are exact where groups let them.
+    other pictures are too few. These fill what room is left, in the order above. Classes that miss their sizes then are
+    placed once more, after a search for places that meet all sizes (see `packed`). So sizes are exact where groups let
+    them, unless groups are so many and other pictures so few that the search is given up.
 
     Args:
         examples: Pictures with a path relative to their source, in any order.
@@ -58,7 +62,8 @@ def assign(
     _fill(desk, order)
     if any(len({desk.places[index] for index in group} - {_OUT}) > 1 for group in groups):
         sorted_groups = [_by_path(group, examples) for group in groups]
-        desk = _placed_anew(desk, sorted_groups, use_all=counts is None)
+        plain, desk = desk, _placed_anew(desk, sorted_groups, use_all=counts is None)
+        _meet_sizes(desk, plain, sorted_groups)
         _demand_no_empty_part(desk)
     return tuple("" if place == _OUT else SPLITS[place] for place in desk.places)
 
@@ -96,6 +101,14 @@ class _Desk:
             room[self.places[index]] += 1
         room[part] -= 1
         self.places[index] = part
+
+    def clear(self, labels: Collection[str]) -> None:
+        """Takes all pictures of some classes out again."""
+        for index, label in enumerate(self.labels):
+            if label in labels:
+                self.places[index] = _OUT
+        for label in labels:
+            self.room[label][:] = self.sizes[label]
 
     @property
     def asked(self) -> tuple[int, ...]:
@@ -188,6 +201,48 @@ def _fill_empty_parts(desk: _Desk, units: Iterable[Group]) -> None:
                     desk.put(index, part)
                 held.update({(name, part): number for name, number in need.items()})
                 held.subtract({(name, origin): number for name, number in need.items()})
+
+
+def _meet_sizes(desk: _Desk, plain: _Desk, groups: Sequence[Group]) -> None:
+    """Places the classes that miss their sizes once more, where a search finds how they can be met."""
+    have = Counter(desk.labels)
+    rank = {index: number for number, index in enumerate(desk.order)}
+    by_size = sorted(groups, key=lambda group: (-len(group), rank[group[0]]))
+    needs = [Counter(desk.labels[index] for index in group) for group in by_size]
+    grouped = set(chain.from_iterable(groups))
+    for linked in _linked(desk.sizes, needs):
+        mine = [number for number, need in enumerate(needs) if linked & need.keys()]
+        if not mine or not any(any(desk.room[label]) for label in linked):
+            continue
+        parts = packed(
+            [needs[number] for number in mine],
+            {label: desk.sizes[label] for label in sorted(linked)},
+            {label: have[label] - sum(desk.sizes[label]) for label in linked},
+            wanted=[_first_part(plain, by_size[number]) for number in mine],
+        )
+        if parts is None:
+            continue
+        desk.clear(linked)
+        for number, part in zip(mine, parts, strict=True):
+            for index in by_size[number]:
+                if desk.room[desk.labels[index]][part]:
+                    desk.put(index, part)
+        _fill(desk, [index for index in desk.order if desk.labels[index] in linked and index not in grouped])
+
+
+def _first_part(plain: _Desk, group: Group) -> int:
+    """Where the first picture of a group lies that is in a part."""
+    return next((plain.places[index] for index in group if plain.places[index] != _OUT), 0)
+
+
+def _linked(labels: Iterable[str], needs: Iterable[Iterable[str]]) -> Iterator[set[str]]:
+    """Sets of classes that share groups, directly or through others; most classes are alone."""
+    names = list(labels)
+    number = {label: position for position, label in enumerate(names)}
+    pairs = {(number[one], number[other]) for need in needs for one, other in pairwise(sorted(need))}
+    sets = sets_of(len(names), sorted(pairs))
+    alone = set(range(len(names))) - set(chain.from_iterable(sets))
+    yield from ({names[position] for position in members} for members in [*sets, *([each] for each in sorted(alone))])
 
 
 def _demand_no_empty_part(desk: _Desk) -> None:

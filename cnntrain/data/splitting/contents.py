@@ -1,6 +1,5 @@
 """What is in the files to be split: their checksums, and which of them are the same."""
 
-import hashlib
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,9 +9,9 @@ from cnntrain.config.sections import MAX_PIXELS
 from cnntrain.data.scanning.duplicates import Sets, alike_among, copies_among
 from cnntrain.data.scanning.look import Look
 from cnntrain.data.scanning.look_at import look_at_all
+from cnntrain.files import sha256
 
 _FILES_A_TASK = 64
-_PIECE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -67,13 +66,7 @@ def _checksums_of_some(paths: Sequence[str]) -> list[str]:
 
 
 def _checksum(path: str) -> str:
-    if not os.path.isfile(path):  # noqa: PTH113 - a Path object a picture takes longer than the check itself
-        return ""
-    digest = hashlib.sha256()
     try:
-        with open(path, "rb", buffering=0) as stream:  # noqa: PTH123
-            while piece := stream.read(_PIECE):
-                digest.update(piece)
+        return sha256(path) if os.path.isfile(path) else ""  # noqa: PTH113 - a Path a picture takes longer than that
     except OSError:
         return ""
-    return digest.hexdigest()

@@ -3,15 +3,18 @@
 import csv
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from cnntrain.data.examples import SPLITS, Example
 from cnntrain.data.sources import MANIFEST
+from cnntrain.data.sources.walking import is_junk
 from cnntrain.data.splitting.contents import checksums
-from cnntrain.errors import UsageError, WriteError
+from cnntrain.data.splitting.wording import listed
+from cnntrain.errors import DataError, UsageError, WriteError
+from cnntrain.files import check_replaceable
 
 RECORD = "split.json"
 FORMAT = 1
@@ -31,12 +34,31 @@ def check_apart(source: Path, dest: Path) -> None:
         raise UsageError(f"source and destination lie inside each other: {source}, {dest}; choose another destination")
 
 
-def check_pictures_apart(paths: Iterable[str], dest: Path) -> None:
-    """The pictures that a table names must not be replaced by their own split. Raises UsageError."""
-    real_dest = os.path.realpath(dest) + os.sep
-    for path in paths:
-        if path.startswith(real_dest):
+def check_pictures_apart(paths: Sequence[str], dest: Path) -> None:
+    """Pictures that a table names or links lead to must not be replaced by their own split. Raises UsageError."""
+    real_dest = os.path.join(os.path.realpath(dest), "")  # noqa: PTH118
+    for path, real in zip(paths, _real_paths(paths), strict=True):
+        if real.startswith(real_dest):
             raise UsageError(f"the picture {path} of the source lies in {dest}; choose another destination")
+
+
+def check_unpacked(paths: Sequence[str], folder: Path, archive: Path) -> None:
+    """Nothing but what came out of an archive is moved out of the folder it is unpacked in. Raises DataError."""
+    inside = os.path.join(os.path.realpath(folder), "")  # noqa: PTH118
+    for path, real in zip(paths, _real_paths(paths), strict=True):
+        if not real.startswith(inside):
+            raise DataError(f"{archive} names a picture that is not in it: {path}; unpack it and split the folder")
+
+
+def _real_paths(paths: Iterable[str]) -> Iterator[str]:
+    """Where pictures really lie; each folder is followed once, since that takes longer than looking for a link."""
+    folders: dict[str, str] = {}
+    for path in paths:
+        folder, name = os.path.split(path)
+        if folder not in folders:
+            folders[folder] = os.path.realpath(folder)
+        is_link = os.path.islink(path)  # noqa: PTH114
+        yield os.path.realpath(path) if is_link else os.path.join(folders[folder], name)  # noqa: PTH118
 
 
 def has_earlier_split(dest: Path, arguments: Mapping[str, Any], *, overwrite: bool) -> bool:
@@ -51,10 +73,9 @@ def has_earlier_split(dest: Path, arguments: Mapping[str, Any], *, overwrite: bo
         WriteError: Something else stands there, or a split by other arguments.
     """
     entries = _entries(dest)
-    if not entries:
-        return False
-    if overwrite:
+    if overwrite or not entries:
         _demand_split(dest, entries)
+        check_replaceable(dest)
         return False
     record = _record(dest / RECORD) if _is_manifest(dest / MANIFEST) else None
     if record is None:
@@ -65,7 +86,9 @@ def has_earlier_split(dest: Path, arguments: Mapping[str, Any], *, overwrite: bo
 
 
 def _demand_split(dest: Path, entries: set[str]) -> None:
-    """Nothing but an earlier split is replaced."""
+    """Nothing but an earlier split is replaced, or what is as good as empty."""
+    if not entries:
+        return
     foreign = sorted(entries - {*SPLITS, MANIFEST, RECORD})
     if foreign or not _is_manifest(dest / MANIFEST):
         reason = f"it holds {foreign[0]}" if foreign else f"it lacks the {MANIFEST} of one"
@@ -73,13 +96,18 @@ def _demand_split(dest: Path, entries: set[str]) -> None:
 
 
 def _entries(dest: Path) -> set[str]:
-    """What stands at `dest`: the names in the folder, or that of the file."""
+    """What stands at `dest`: the names in the folder but for leavings of desktops, or that of the file."""
     try:
         if dest.is_dir():
-            return {entry.name for entry in dest.iterdir()}
+            return {entry.name for entry in dest.iterdir() if not _is_leaving(entry.name)}
         return {dest.name} if dest.exists() else set()
     except OSError as error:
         raise WriteError(f"cannot write {dest}: {error.strerror or error}; choose another place") from error
+
+
+def _is_leaving(name: str) -> bool:
+    """Junk that nobody made on purpose; other hidden things, such as .git, may be dear to somebody."""
+    return is_junk(name) and (not name.startswith(".") or name.startswith((".DS_Store", "._")))
 
 
 def _is_manifest(path: Path) -> bool:
@@ -135,24 +163,21 @@ def demand_same(dest: Path, manifest: str, rows: Iterable[Example]) -> None:
     expected = {row.path: row.sha256 for row in rows}
     present = set(_files(dest))
     if missing := sorted(expected.keys() - present):
-        raise _other(dest, f"it lacks {missing[0]}{_and_more(missing)}")
+        raise _other(dest, f"it lacks {listed(missing, most=1)}")
     if foreign := sorted(present - expected.keys()):
-        raise _other(dest, f"it holds {foreign[0]}{_and_more(foreign)}")
+        raise _other(dest, f"it holds {listed(foreign, most=1)}")
     digests = checksums([f"{dest}/{path}" for path in expected])
     if changed := [path for path, digest in zip(expected, digests, strict=True) if digest != expected[path]]:
-        raise _other(dest, f"{changed[0]} has changed in it{_and_more(changed)}")
-
-
-def _and_more(names: list[str]) -> str:
-    return f" and {len(names) - 1} more" if len(names) > 1 else ""
+        raise _other(dest, f"{listed(changed, most=1)} changed in it")
 
 
 def _files(dest: Path) -> Iterable[str]:
-    """The files in the parts of a split, as the manifest names them."""
+    """The files in the parts of a split, as the manifest names them, but for what nobody takes as a picture."""
     start = len(str(dest)) + 1
     for split in SPLITS:
         for folder, _, files in os.walk(dest / split):
-            yield from (f"{folder}/{name}"[start:].replace(os.sep, "/") for name in files)
+            names = (name for name in files if not is_junk(name))
+            yield from (f"{folder}/{name}"[start:].replace(os.sep, "/") for name in names)
 
 
 def _changed_pictures(before: str, now: str) -> str:

@@ -11,6 +11,7 @@ from cnntrain.data.splitting.contents import Contents
 from cnntrain.data.splitting.folds import assign_folds
 from cnntrain.data.splitting.groups import group_names, merged, user_groups
 from cnntrain.data.splitting.wishes import Wishes
+from cnntrain.data.splitting.wording import counted
 from cnntrain.errors import DataError
 
 _ANEW = "give sizes, as --ratios 0.8,0.1,0.1, to split it anew"
@@ -118,8 +119,8 @@ def _places(rows: Sequence[Example], across: Sets, what: str, source: str) -> st
     """How many sets lie in several parts, and two pictures of the first."""
     first = rows[across[0][0]]
     other = next(rows[index] for index in across[0] if rows[index].split != first.split)
-    count = f"1 {what} lies" if len(across) == 1 else f"{len(across)} {what}s lie"
-    return f"{count} in several parts of {source}, such as {first.path} and {other.path}"
+    verb = "lies" if len(across) == 1 else "lie"
+    return f"{counted(len(across), what)} {verb} in several parts of {source}, such as {first.path} and {other.path}"
 
 
 def _with_folds(rows: Sequence[Example], folds: int, seed: int, source: str) -> Iterator[Example]:

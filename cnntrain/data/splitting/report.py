@@ -8,7 +8,9 @@ from typing import Any
 
 from cnntrain.data.examples import SPLITS, Example, class_names, in_split
 from cnntrain.data.scanning.duplicates import Sets
+from cnntrain.data.sources import Source
 from cnntrain.data.splitting.contents import Contents
+from cnntrain.data.splitting.wording import counted, listed
 
 _NAMED = 3  # how many of a list a line tells
 _MANY = 0.05  # share of pictures with near-duplicates above which somebody should look
@@ -29,6 +31,7 @@ class Findings:
         dropped: Pictures that were taken out as duplicates.
         bad_pictures: What is wrong with pictures that are none, by path; only where they were looked at.
         passed_over: Number of files of other kinds of pictures, by suffix.
+        notes: Sentences on pictures that were found and do not count.
     """
 
     pictures: int
@@ -38,6 +41,7 @@ class Findings:
     dropped: Paths = ()
     bad_pictures: Mapping[str, str] | None = None
     passed_over: Mapping[str, int] | None = None
+    notes: tuple[str, ...] = ()
 
     def lines(self) -> Iterator[str]:
         """What was found, a line each."""
@@ -48,6 +52,7 @@ class Findings:
         yield from _named("bad pictures", "picture", tuple(self.bad_pictures or ()), "`cnntrain scan` tells more")
         if self.passed_over:
             yield "passed over: " + ", ".join(f"{number} {suffix}" for suffix, number in self.passed_over.items())
+        yield from self.notes
         if self._has_many():
             yield "so many near duplicates are worth a look; --near-duplicates ignore splits as if there were none"
 
@@ -58,25 +63,19 @@ class Findings:
 
 def _about_sets(what: str, sets: Sequence[Paths]) -> Iterator[str]:
     if sets:
-        yield f"{what}: {sum(map(len, sets))} pictures in {_number(len(sets), 'set')}"
+        yield f"{what}: {sum(map(len, sets))} pictures in {counted(len(sets), 'set')}"
 
 
 def _named(what: str, unit: str, names: Sequence[str], advice: str = "") -> Iterator[str]:
     """A count and the first names."""
     if names:
-        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         end = f"; {advice}" if advice else ""
-        yield f"{what}: {_number(len(names), unit)}: {', '.join(names[:_NAMED])}{more}{end}"
+        yield f"{what}: {counted(len(names), unit)}: {listed(names, most=_NAMED)}{end}"
 
 
-def _number(count: int, unit: str) -> str:
-    return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
-
-
-def findings_of(
-    examples: Sequence[Example], contents: Contents, dropped: frozenset[int], passed_over: Mapping[str, int]
-) -> Findings:
+def findings_of(source: Source, contents: Contents, dropped: frozenset[int]) -> Findings:
     """Puts names to what was found by position."""
+    examples = source.examples
 
     def named(sets: Sets) -> tuple[Paths, ...]:
         return tuple(tuple(examples[index].path for index in members) for members in sets)
@@ -89,7 +88,8 @@ def findings_of(
         label_conflicts=tuple(each for each in labels if len(set(each.values())) > 1),
         dropped=tuple(examples[index].path for index in sorted(dropped)),
         bad_pictures={examples[index].path: problem for index, problem in contents.bad},
-        passed_over=dict(sorted(passed_over.items())),
+        passed_over=dict(sorted(source.passed_over.items())),
+        notes=source.notes,
     )
 
 
@@ -123,7 +123,7 @@ class SplitResult:
     def _lines(self) -> Iterator[str]:
         if self.left_out:
             dropped = len(self.findings.dropped)
-            yield f"left out: {_number(self.left_out, 'picture')}" + (f", {dropped} as duplicates" if dropped else "")
+            yield f"left out: {counted(self.left_out, 'picture')}" + (f", {dropped} as duplicates" if dropped else "")
         if self.too_few:
             short = ", ".join(f"{name} {have} of {asked}" for name, (have, asked) in self.too_few.items())
             yield f"fewer than asked for, since groups stay on one side: {short}"

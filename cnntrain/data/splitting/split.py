@@ -15,6 +15,7 @@ from cnntrain.data.splitting.destination import (
     RECORD,
     check_apart,
     check_pictures_apart,
+    check_unpacked,
     demand_same,
     has_earlier_split,
 )
@@ -76,7 +77,7 @@ def split_source(
         )
     check_apart(source, dest)
     is_there = has_earlier_split(dest, wishes.to_json(), overwrite=overwrite)
-    with unpacked(source, dest) as place:
+    with unpacked(source, Path(os.path.realpath(dest))) as place:  # where a link leads, there pictures are moved to
         prepared = _prepare(source, place, dest, wishes, on_looked)
         if is_there:
             demand_same(dest, prepared.manifest, prepared.rows)
@@ -96,6 +97,8 @@ def _prepare(source: Path, place: Path, dest: Path, wishes: Wishes, on_looked: O
     _check_names(found)
     paths = _paths(found)
     check_pictures_apart(paths, dest)
+    if place != source:
+        check_unpacked(paths, place, source)
     contents = _read(found, paths, wishes, on_looked)
     plan = make_plan(
         found.examples, contents, wishes, is_split=len({row.split for row in found.examples}) > 1, source=found.name
@@ -106,7 +109,7 @@ def _prepare(source: Path, place: Path, dest: Path, wishes: Wishes, on_looked: O
     names = file_names(found.examples)
     rows = tuple(replace(row, path=f"{row.split}/{row.label}/{names[index]}") for index, row in used)
     counts = count_pictures(rows, found.examples)
-    findings = findings_of(found.examples, contents, plan.dropped, found.passed_over)
+    findings = findings_of(found, contents, plan.dropped)
     left_out, too_few = len(paths) - len(rows), too_few_of(counts, wishes.counts)
     result = SplitResult(dest, counts, wishes.seed, left_out, findings, too_few)
     manifest = manifest_text(rows, [found.examples[index].path for index, _ in used])

@@ -23,8 +23,9 @@ class Wishes:
         ratios: Shares of the three instead of counts.
         seed: Another one gives another split.
         method: How pictures get there: `copy`, `hardlink` or `symlink` (absolute).
-        near_duplicates: `together`: they are put on one side; `drop`: one of each set is used; `ignore`: they are not
-            looked for. Byte-identical pictures stay on one side in any case.
+        near_duplicates: `together`: they are put on one side; `drop`: one of each set is used, none of a set with
+            several labels, and where parts are kept that of the last part, so that test pictures are dropped too;
+            `ignore`: they are not looked for. Byte-identical pictures stay on one side in any case.
         group_by: A regular expression that finds in a picture's path what must stay on one side.
         label_regex: A regular expression that finds the class in a picture's path.
         folds: How many cross-validation folds the training pictures are divided into; none when absent.
