@@ -76,6 +76,7 @@ def prepare(device: DeviceChoice = "auto") -> Device:
                 f"Keras was imported with the {keras.backend.backend()} backend before cnntrain; "
                 "set KERAS_BACKEND=tensorflow before importing it"
             )
+        tf.get_logger().setLevel("ERROR")  # it warns of each new network in one process, as of folds
         keras.config.set_image_data_format("channels_last")  # whatever ~/.keras/keras.json says
         keras.config.set_floatx("float32")
         gpus = tf.config.get_visible_devices("GPU")

@@ -12,7 +12,7 @@ import cnntrain
 from cnntrain.api import cross_validation
 from cnntrain.cli import group
 from cnntrain.data.examples import read_examples
-from cnntrain.errors import CnntrainError, ConfigError, DataError, InterruptedRunError, UsageError, WriteError
+from cnntrain.errors import CnntrainError, ConfigError, DataError, InterruptedRunError, RunError, UsageError, WriteError
 from cnntrain.runs.run import Run
 from tests.conftest import WritePictures
 
@@ -60,6 +60,8 @@ def test_all_folds_give_runs_of_their_own_and_a_corrected_interval(folded: Path,
     assert found.loss.mean == pytest.approx(mean)
     assert found.loss.low == pytest.approx(mean - half)
     assert found.loss.high == pytest.approx(mean + half)
+    with pytest.raises(RunError, match="holds the runs of a cross-validation; give one of them"):
+        cnntrain.load_run(tmp_path / "folds")
     stored = json.loads((tmp_path / "folds/folds.json").read_text(encoding="utf-8"))
     assert [row["run_dir"] for row in stored["folds"]] == ["fold_0", "fold_1", "fold_2"]
     assert stored["val_loss"]["mean"] == found.loss.mean

@@ -176,6 +176,15 @@ def test_bad_pictures_stand_in_both_kinds_of_json(trained: Run, photos: list[Pat
     assert document == {"format": 1, "predictions": lines[:2], "problems": lines[2:]}
 
 
+def test_predictions_never_replace_what_they_are_asked_of(trained: Run, photos: list[Path], tmp_path: Path) -> None:
+    table = tmp_path / "labels.csv"
+    table.write_text(f"path,label\n{photos[0]},cat\n", encoding="utf-8")
+    before = table.read_bytes()
+    with pytest.raises(UsageError, match="would replace what they are asked of"):
+        cnntrain.predict(trained, table, output=table)
+    assert table.read_bytes() == before
+
+
 def test_no_picture_at_all_is_an_error_of_the_data(trained: Run, photos: list[Path], tmp_path: Path) -> None:
     bad = _spoil(photos)
     Path("nothing").mkdir()

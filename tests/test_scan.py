@@ -13,8 +13,9 @@ from click.testing import CliRunner
 from PIL import Image
 
 import cnntrain
+import cnntrain.api
 from cnntrain.cli import group, main
-from cnntrain.errors import DataError
+from cnntrain.errors import DataError, UsageError
 
 
 @pytest.fixture
@@ -92,6 +93,22 @@ def test_strict_ends_with_the_exit_code_for_bad_data(
     with pytest.raises(SystemExit) as caught:
         main(["scan", str(split_folder), "--strict"])
     assert caught.value.code == 0
+
+
+def test_the_table_never_replaces_its_source(split_folder: Path, tmp_path: Path) -> None:
+    table = tmp_path / "labels.csv"
+    first, *_ = sorted((split_folder / "train/cat").iterdir())
+    table.write_text(f"path,label\n{first},cat\n", encoding="utf-8")
+    before = table.read_bytes()
+    with pytest.raises(UsageError, match="would replace its source"):
+        cnntrain.api.write_scan(cnntrain.scan(table), table)
+    assert table.read_bytes() == before
+
+
+def test_pictures_without_a_class_are_told(split_folder: Path) -> None:
+    shutil.copy(split_folder / "test/cat/0000.png", split_folder / "train/loose.png")
+    (finding,) = [each for each in cnntrain.scan(split_folder / "train").findings if each.code == "no_class"]
+    assert (finding.level, finding.pictures) == ("warning", ("loose.png",))
 
 
 def test_labels_and_splits_may_be_missing(tmp_path: Path) -> None:

@@ -338,14 +338,15 @@ def test_near_duplicates_stay_together_and_are_told(tmp_path: Path) -> None:
     result = _split(source, tmp_path / "out", near_duplicates="together", on_looked=lambda *now: told.append(now))
     rows = _rows(tmp_path / "out")
     assert len({rows[path].split for path in ("cat/0.png", "cat/3.png", "dog/5.png")}) == 1
-    assert rows["dog/6.png"].split  # what to do about bad pictures is for fit to decide
+    assert "dog/6.png" not in rows
     assert told == [(40, 40)]
     assert result.lines == (
+        "left out: 1 picture, 1 as bad",
         "exact copies: 2 pictures in 1 set",
         "near duplicates: 3 pictures in 1 set",
         "label conflicts: 1 set: cat/0.png (cat) = cat/3.png (cat) = dog/5.png (dog)",
         "bad pictures: 1 picture: dog/6.png; `cnntrain scan` tells more",
-        "so many near duplicates are worth a look; --near-duplicates ignore splits as if there were none",
+        "so many near duplicates are worth a look (`cnntrain scan`); are they none: --near-duplicates ignore",
     )
     assert result.findings.bad_pictures == {"dog/6.png": "a scan is cut off"}
 

@@ -13,7 +13,7 @@ import cnntrain
 from cnntrain.api import Run
 from cnntrain.data.examples import Example, read_examples
 from cnntrain.data.leaks import leaks_between_splits, shared
-from cnntrain.errors import ConfigError, DataError, ModelFileError, RunError
+from cnntrain.errors import ConfigError, DataError, ModelFileError, RunError, UsageError
 from cnntrain.runs.run import open_run, write_classes
 from cnntrain.training import session
 
@@ -190,7 +190,9 @@ def test_bad_pictures_can_be_skipped_and_are_recorded(split_folder: Path, tmp_pa
     assert all(picture["problem"] for picture in skipped)
     assert len(read_examples(run.directory.examples)) == 45
     assert any("4 bad pictures are skipped" in note for note in run.record.notes)
-    assert cnntrain.evaluate(run).metrics.images == 11
+    own = cnntrain.evaluate(run)
+    assert own.metrics.images == 11
+    assert own.notes == ("1 bad test pictures were left out when the run was fitted; run.json lists them",)
     found = cnntrain.evaluate(run, data=split_folder / "test", name="again")  # the run's rule holds here too
     assert [Path(picture.path).name for picture in found.skipped] == ["0000.png"]
     assert found.metrics.images == 11
@@ -211,6 +213,15 @@ def test_nothing_but_bad_pictures_is_an_error(split_folder: Path, tmp_path: Path
     (tmp_path / "bad/cat/1.png").write_bytes(b"")
     with pytest.raises(DataError, match=r"all 1 pictures are bad, .*1\.png"):
         cnntrain.evaluate(run, data=tmp_path / "bad")
+
+
+def test_an_evaluation_of_other_pictures_is_not_replaced(run: Run, split_folder: Path, tmp_path: Path) -> None:
+    for place in ("one/more", "two/more"):
+        shutil.copytree(split_folder / "test", tmp_path / place)
+    first = cnntrain.evaluate(run, data=tmp_path / "one/more")
+    assert cnntrain.evaluate(run, data=tmp_path / "one/more").metrics == first.metrics
+    with pytest.raises(UsageError, match=r"holds the evaluation of .*one/more; choose another --name"):
+        cnntrain.evaluate(run, data=tmp_path / "two/more")
 
 
 def test_an_evaluation_notes_what_was_measured(run: Run, split_folder: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`cnntrain evaluate`: how good a run's model is."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -85,6 +86,8 @@ def evaluate(
     listener = on_event or ignore
     name = _evaluation_name(split, data, name)
     folder = run.directory.evaluation(name)
+    source = str(data or run.config.data.source)
+    _check_same_source(folder, source)
     prepare(device)
     from cnntrain.data.fingerprint import fingerprint
     from cnntrain.data.pipeline import open_pictures
@@ -107,7 +110,7 @@ def evaluate(
             allow_leak=allow_leak,
             on_picture=pictures_told(listener, len(examples)),
         )
-    notes = (*notes, *_warnings(run, trusted))
+    notes = (*notes, *_warnings(run, name, trusted))
     for note in notes:
         listener(Message(note))
     answers = answer(
@@ -116,20 +119,32 @@ def evaluate(
         run.classes,
         on_batch=lambda step, steps: listener(StepDone("pictures", step, steps)),
     )
-    measured = {"source": str(data or run.config.data.source), "label_regex": label_regex}
+    measured = {"source": source, "label_regex": label_regex}
     measured["fingerprint"] = fingerprint([replace(example, split="") for example in trusted.examples])
     found = Evaluation(name, folder, compute_metrics(answers), measured, notes, len(trusted.leaks), trusted.skipped)
     _write_evaluation(found, answers)
     return found
 
 
-def _warnings(run: Run, trusted: "Trusted") -> Iterator[str]:
+def _check_same_source(folder: Path, source: str) -> None:
+    """Makes sure that an evaluation replaces none of other pictures. Raises UsageError."""
+    try:
+        earlier = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["data"]["source"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if Path(earlier).resolve() != Path(source).resolve():
+        raise UsageError(f"{folder} holds the evaluation of {earlier}; choose another --name for {source}")
+
+
+def _warnings(run: Run, name: str, trusted: "Trusted") -> Iterator[str]:
     """What weakens the result."""
     from cnntrain.data.leaks import described
     from cnntrain.evaluation.trust import SMOKE_NOTE
 
     if run.record.smoke:
         yield SMOKE_NOTE
+    if before := sum(picture["split"] == name for picture in run.record.data.get("skipped", ())):
+        yield f"{before} bad {name} pictures were left out when the run was fitted; run.json lists them"
     if trusted.skipped:
         first = trusted.skipped[0]
         yield f"{len(trusted.skipped)} bad pictures are skipped, {first.path} ({first.problem}) first"

@@ -38,7 +38,7 @@ def predict(
         Probabilities of all classes for every good picture, each file once, and the problems of the others.
 
     Raises:
-        UsageError: The name of `output` does not end in .csv.
+        UsageError: The name of `output` does not end in .csv, or is that of one of `paths`.
         RunError: There is no such run.
         ModelFileError: The run's model is missing or damaged.
         DataError: Not one picture can be used.
@@ -48,6 +48,9 @@ def predict(
     listener = on_event or ignore
     if output is not None and Path(output).suffix.lower() != ".csv":
         raise UsageError(f"predictions are written as CSV; got: {output}; choose a name that ends in .csv")
+    given = [paths] if isinstance(paths, str | Path) else list(paths)
+    if output is not None and Path(output).resolve() in {Path(path).resolve() for path in given}:
+        raise UsageError(f"predictions would replace what they are asked of, {output}; choose another --output")
     prepare(device)
     from cnntrain.data.unlabelled import open_named
     from cnntrain.evaluation.answering import predict_probabilities
@@ -57,7 +60,7 @@ def predict(
     model, preprocessing = open_model(run)
     if run.record.smoke:
         listener(Message(SMOKE_NOTE))
-    good, bad = _usable(run, [paths] if isinstance(paths, str | Path) else paths, listener)
+    good, bad = _usable(run, given, listener)
     probabilities = predict_probabilities(
         model,
         open_named(good, preprocessing),

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnntrain.config.sections import MAX_PIXELS
+from cnntrain.errors import UsageError
 from cnntrain.files import write_text
 from cnntrain.runtime import prepare
 from cnntrain.training.events import OnEvent, ignore, pictures_told
@@ -46,5 +47,12 @@ def scan(
 
 
 def write_scan(found: "Scan", path: str | Path) -> None:
-    """Writes a row a picture as CSV, whole or not at all. Raises WriteError."""
+    """Writes a row a picture as CSV, whole or not at all.
+
+    Raises:
+        UsageError: The file is the source itself.
+        WriteError: It cannot be written.
+    """
+    if Path(path).resolve() == Path(found.name).resolve():
+        raise UsageError(f"the table of a scan would replace its source {path}; choose another file")
     write_text(Path(path), found.to_csv())

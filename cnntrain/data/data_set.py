@@ -70,7 +70,7 @@ def _found(data: Data) -> Source:
     found = find_source(kept_unpacked(Path(data.source).expanduser()), name=data.source)
     if not found.is_split:
         raise DataError(
-            f"{data.source} is not split: it has no folder train beside validation or test; "
+            f"{data.source} is not split: it has no folder train beside validation or test, or no column split; "
             f"run `cnntrain split {data.source} DEST` first"
         )
     return found

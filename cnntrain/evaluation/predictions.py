@@ -26,15 +26,17 @@ class Predictions:
     classes: tuple[str, ...]
     problems: Mapping[str, str]
 
-    def top(self, count: int = 1) -> Iterator[tuple[str, tuple[tuple[str, float], ...]]]:
+    def top(self, count: int = 1) -> list[tuple[str, tuple[tuple[str, float], ...]]]:
         """Each path with its most probable classes and their probabilities, falling; of equals the first class first.
 
         Args:
             count: How many classes, one or more; all of them where there are fewer.
         """
-        for path, row in zip(self.paths, self.probabilities, strict=True):
-            best = np.argsort(-row, kind="stable")[:count]
-            yield path, tuple((self.classes[index], float(row[index])) for index in best)
+        best = np.argsort(-self.probabilities, axis=1, kind="stable")[:, :count]
+        return [
+            (path, tuple((self.classes[index], float(row[index])) for index in order))
+            for path, row, order in zip(self.paths, self.probabilities, best, strict=True)
+        ]
 
     def to_csv(self) -> str:
         """The columns path, predicted, confidence and `p_CLASS` for each class; bad pictures have no row."""

@@ -132,6 +132,8 @@ def open_directory(path: Path) -> RunDirectory:
     directory = RunDirectory(path)
     try:
         is_run = directory.record.is_file()
+        if (path / "fold_0").is_dir():
+            raise RunError(f"{path} holds the runs of a cross-validation; give one of them, such as {path / 'fold_0'}")
         what = "has no run.json" if path.is_dir() else "is not a folder" if path.exists() else "does not exist"
     except OSError as error:
         is_run, what = False, f"cannot be read ({error.strerror or error})"

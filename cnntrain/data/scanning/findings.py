@@ -110,6 +110,7 @@ class Scan:
             *_duplicates(self),
             *_balance(self),
             *_oddities(self),
+            *_unlabelled(self),
             *(Finding("left_out", "warning", note) for note in self.notes),
         ]
         order = {"error": 0, "warning": 1, "note": 2}
@@ -226,6 +227,14 @@ def _balance(scan: Scan) -> Iterator[Finding]:
     if large >= IMBALANCE * small:
         what = f"{large} pictures of {most} against {small} of {least}; train.class_weights: balanced may help"
         yield Finding("imbalance", "warning", what)
+
+
+def _unlabelled(scan: Scan) -> Iterator[Finding]:
+    """Pictures whose class nothing tells."""
+    pictures = tuple(example.path for example in scan.examples if not example.label)
+    if pictures:
+        what = "neither folder, name nor table tells the class; `split` and `fit` need it (--label-regex may help)"
+        yield Finding("no_class", "warning" if len(pictures) < len(scan.examples) else "note", what, pictures)
 
 
 def _oddities(scan: Scan) -> Iterator[Finding]:

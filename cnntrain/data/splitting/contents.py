@@ -1,7 +1,7 @@
 """What is in the files to be split: their checksums, and which of them are the same."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -35,6 +35,16 @@ class Contents:
         """Sets of pictures that are the same, near-duplicates or copies, no picture in two of them."""
         inside = {index for members in self.alike for index in members}
         return (*self.alike, *(members for members in self.copies if members[0] not in inside))
+
+    def without(self, positions: Collection[int]) -> "Contents":
+        """The same without some files; those after them move up."""
+        kept = [index for index in range(len(self.checksums)) if index not in positions]
+        new = {old: number for number, old in enumerate(kept)}
+        copies, alike = (
+            tuple(left for members in sets if len(left := tuple(new[index] for index in members if index in new)) > 1)
+            for sets in (self.copies, self.alike)
+        )
+        return Contents(tuple(self.checksums[index] for index in kept), copies, alike)
 
 
 def read_contents(paths: Sequence[str]) -> Contents:

@@ -29,7 +29,7 @@ class Findings:
         near_duplicates: Sets of pictures that look the same; copies are in the set of any of them.
         label_conflicts: The sets of either kind with more than one label: label by path.
         dropped: Pictures that were taken out as duplicates.
-        bad_pictures: What is wrong with pictures that are none, by path; only where they were looked at.
+        bad_pictures: What is wrong with bad pictures, which are left out, by path; only where they were looked at.
         passed_over: Number of files of other kinds of pictures, by suffix.
         notes: Sentences on pictures that were found and do not count.
     """
@@ -54,7 +54,7 @@ class Findings:
             yield "passed over: " + ", ".join(f"{number} {suffix}" for suffix, number in self.passed_over.items())
         yield from self.notes
         if self._has_many():
-            yield "so many near duplicates are worth a look; --near-duplicates ignore splits as if there were none"
+            yield "so many near duplicates are worth a look (`cnntrain scan`); are they none: --near-duplicates ignore"
 
     def _has_many(self) -> bool:
         sizes = [len(paths) for paths in self.near_duplicates]
@@ -73,8 +73,8 @@ def _named(what: str, unit: str, names: Sequence[str], advice: str = "") -> Iter
         yield f"{what}: {counted(len(names), unit)}: {listed(names, most=_NAMED)}{end}"
 
 
-def findings_of(source: Source, contents: Contents, dropped: frozenset[int]) -> Findings:
-    """Puts names to what was found by position."""
+def findings_of(source: Source, contents: Contents, dropped: frozenset[int], bad: Mapping[str, str]) -> Findings:
+    """Puts names to what was found by position; `bad` pictures, with their problems, are not in the source any more."""
     examples = source.examples
 
     def named(sets: Sets) -> tuple[Paths, ...]:
@@ -82,12 +82,12 @@ def findings_of(source: Source, contents: Contents, dropped: frozenset[int]) -> 
 
     labels = [{examples[index].path: examples[index].label for index in members} for members in contents.duplicates]
     return Findings(
-        pictures=len(examples),
+        pictures=len(examples) + len(bad),
         exact_copies=named(contents.copies),
         near_duplicates=named(contents.alike),
         label_conflicts=tuple(each for each in labels if len(set(each.values())) > 1),
         dropped=tuple(examples[index].path for index in sorted(dropped)),
-        bad_pictures={examples[index].path: problem for index, problem in contents.bad},
+        bad_pictures=dict(bad),
         passed_over=dict(sorted(source.passed_over.items())),
         notes=source.notes,
     )
@@ -122,8 +122,9 @@ class SplitResult:
 
     def _lines(self) -> Iterator[str]:
         if self.left_out:
-            dropped = len(self.findings.dropped)
-            yield f"left out: {counted(self.left_out, 'picture')}" + (f", {dropped} as duplicates" if dropped else "")
+            reasons = {"duplicates": self.findings.dropped, "bad": self.findings.bad_pictures}
+            told = [f", {len(paths)} as {reason}" for reason, paths in reasons.items() if paths]
+            yield f"left out: {counted(self.left_out, 'picture')}{''.join(told)}"
         if self.too_few:
             short = ", ".join(f"{name} {have} of {asked}" for name, (have, asked) in self.too_few.items())
             yield f"fewer than asked for, since groups stay on one side: {short}"

@@ -99,7 +99,12 @@ def _prepare(source: Path, place: Path, dest: Path, wishes: Wishes, on_looked: O
     check_pictures_apart(paths, dest)
     if place != source:
         check_unpacked(paths, place, source)
-    contents = _read(found, paths, wishes, on_looked)
+    contents, count = _read(found, paths, wishes, on_looked), len(paths)
+    bad = {found.examples[index].path: problem for index, problem in contents.bad}
+    if bad:
+        paths = [path for path, example in zip(paths, found.examples, strict=True) if example.path not in bad]
+        found = replace(found, examples=tuple(example for example in found.examples if example.path not in bad))
+        contents = contents.without({index for index, _ in contents.bad})
     plan = make_plan(
         found.examples, contents, wishes, is_split=len({row.split for row in found.examples}) > 1, source=found.name
     )
@@ -109,8 +114,8 @@ def _prepare(source: Path, place: Path, dest: Path, wishes: Wishes, on_looked: O
     names = file_names(found.examples)
     rows = tuple(replace(row, path=f"{row.split}/{row.label}/{names[index]}") for index, row in used)
     counts = count_pictures(rows, found.examples)
-    findings = findings_of(found, contents, plan.dropped)
-    left_out, too_few = len(paths) - len(rows), too_few_of(counts, wishes.counts)
+    findings = findings_of(found, contents, plan.dropped, bad)
+    left_out, too_few = count - len(rows), too_few_of(counts, wishes.counts)
     result = SplitResult(dest, counts, wishes.seed, left_out, findings, too_few)
     manifest = manifest_text(rows, [found.examples[index].path for index, _ in used])
     return _Prepared(rows, tuple(paths[index] for index, _ in used), manifest, result)
