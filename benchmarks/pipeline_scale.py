@@ -15,7 +15,7 @@ SMALL, LARGE, BATCH = 1000, 25_000, 32
 
 
 def _seconds(pictures: Any, epochs: int) -> tuple[float, float]:
-    """Seconds of training epochs with augmentation, nothing done with the batches: up to their first ones, and after."""
+    """Seconds of augmented training epochs, nothing done with the batches: up to the first of each, and after it."""
     from cnntrain.config.sections import Augment
     from cnntrain.data.pipeline import training_batches
 
