@@ -118,6 +118,13 @@ def searches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 LOOKS = [_look(name, signature=_textured(name in "xy")) for name in ("x", "y", "z")]
 
 
+def test_a_conflict_among_copies_of_a_near_duplicate_is_told_once() -> None:
+    same = _textured(0)
+    labels = {"x.png": ("cat", "a"), "y.png": ("dog", "a"), "z.png": ("dog", "b")}
+    scan = _scan([(Example(path, label), _look(content, signature=same)) for path, (label, content) in labels.items()])
+    assert _found(scan, "label_conflicts").sets == (("x.png", "y.png", "z.png"),)
+
+
 def test_the_search_among_many_pictures_is_remembered_by_content(searches: list[int]) -> None:
     assert duplicates.alike_among(LOOKS) == ((0, 1),)
     assert duplicates.alike_among(LOOKS) == ((0, 1),)

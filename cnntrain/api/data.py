@@ -7,7 +7,7 @@ from cnntrain.data.splitting.report import SplitResult
 from cnntrain.data.splitting.split import split_source
 from cnntrain.data.splitting.wishes import Wishes
 from cnntrain.runtime import prepare
-from cnntrain.training.events import OnEvent, StepDone, ignore
+from cnntrain.training.events import OnEvent, ignore, pictures_told
 
 
 def write_dataset(name: str, dest: str | Path) -> int:
@@ -91,5 +91,5 @@ def split(
         Path(dest),
         wishes,
         overwrite=overwrite,
-        on_looked=lambda done, count: listener(StepDone("pictures looked at", done, count)),
+        on_looked=lambda done, count: pictures_told(listener, count)(done),
     )

@@ -93,23 +93,14 @@ def evaluate(
     from cnntrain.data.pipeline import open_pictures
     from cnntrain.evaluation.answering import answer
     from cnntrain.evaluation.metrics import compute_metrics
-    from cnntrain.evaluation.selection import examples_of_data, examples_of_split
-    from cnntrain.evaluation.trust import open_model, trust_other, trust_own
+    from cnntrain.evaluation.trust import open_model
 
     model, preprocessing = open_model(run)
-    notes: tuple[str, ...] = ()
     if data is None:
-        examples = examples_of_split(run, name)
-        trusted = trust_own(run, name, examples, on_picture=pictures_told(listener, len(examples)))
+        trusted, notes = _own_pictures(run, name, listener)
     else:
-        examples, notes = examples_of_data(Path(data), run.classes, label_regex=label_regex)
-        trusted = trust_other(
-            run,
-            examples,
-            bad_images=bad_images or run.config.data.bad_images,
-            allow_leak=allow_leak,
-            on_picture=pictures_told(listener, len(examples)),
-        )
+        bad_images = bad_images or run.config.data.bad_images
+        trusted, notes = _other_pictures(run, Path(data), label_regex, bad_images, allow_leak, listener)
     notes = (*notes, *_warnings(run, name, trusted))
     for note in notes:
         listener(Message(note))
@@ -120,10 +111,37 @@ def evaluate(
         on_batch=lambda step, steps: listener(StepDone("pictures", step, steps)),
     )
     measured = {"source": source, "label_regex": label_regex}
+    # without splits, so that pictures have one fingerprint, whoever brings them
     measured["fingerprint"] = fingerprint([replace(example, split="") for example in trusted.examples])
     found = Evaluation(name, folder, compute_metrics(answers), measured, notes, len(trusted.leaks), trusted.skipped)
     _write_evaluation(found, answers)
     return found
+
+
+def _own_pictures(run: Run, split: str, listener: OnEvent) -> "tuple[Trusted, tuple[str, ...]]":
+    """The pictures of one of the run's splits, looked at; there is nothing to note about where they are from."""
+    from cnntrain.evaluation.selection import examples_of_split
+    from cnntrain.evaluation.trust import trust_own
+
+    examples = examples_of_split(run, split)
+    return trust_own(run, split, examples, on_picture=pictures_told(listener, len(examples))), ()
+
+
+def _other_pictures(
+    run: Run,
+    data: Path,
+    label_regex: str | None,
+    bad_images: Literal["error", "skip"],
+    allow_leak: bool,
+    listener: OnEvent,
+) -> "tuple[Trusted, tuple[str, ...]]":
+    """The pictures of another source, looked at, and notes on what of it is left out or missing."""
+    from cnntrain.evaluation.selection import examples_of_data
+    from cnntrain.evaluation.trust import trust_other
+
+    examples, notes = examples_of_data(data, run.classes, label_regex=label_regex)
+    told = pictures_told(listener, len(examples))
+    return trust_other(run, examples, bad_images=bad_images, allow_leak=allow_leak, on_picture=told), notes
 
 
 def _check_same_source(folder: Path, source: str) -> None:

@@ -133,9 +133,12 @@ def inspected(
     if missing := sorted(set(class_names(data_set.split("train"))) - set(left)):
         raise DataError(f"no good training picture of {', '.join(missing)} is left; mend or replace the bad ones")
     leaks = leaks_between_splits(seen.examples)
+    groups = groups_across_splits(seen.examples)
     if not allow_leak:
-        _refuse_leaks(data.source, leaks, groups_across_splits(seen.examples))
-    return DataSet(seen.examples, data_set.classes, seen.skipped, leaks, (*data_set.notes, *_notes(seen, leaks)))
+        _refuse_leaks(data.source, leaks, groups)
+    return DataSet(
+        seen.examples, data_set.classes, seen.skipped, leaks, (*data_set.notes, *_notes(seen, leaks, groups))
+    )
 
 
 def _refuse_leaks(source: str, leaks: Sequence[Leak], groups: Sequence[str]) -> None:
@@ -146,13 +149,13 @@ def _refuse_leaks(source: str, leaks: Sequence[Leak], groups: Sequence[str]) -> 
         raise DataError(f"{source}: {len(groups)} groups lie in more than one split, {groups[0]} first; {ways_out}")
 
 
-def _notes(seen: Inspected, leaks: Sequence[Leak]) -> Iterator[str]:
+def _notes(seen: Inspected, leaks: Sequence[Leak], groups: Sequence[str]) -> Iterator[str]:
     if seen.skipped:
         first = seen.skipped[0]
         yield f"{len(seen.skipped)} bad pictures are skipped, {first.path} ({first.problem}) first; run.json lists them"
     if leaks:
         yield f"a leak is allowed: {described(leaks)}"
-    if groups := groups_across_splits(seen.examples):
+    if groups:
         yield f"a leak is allowed: {len(groups)} groups lie in more than one split, {groups[0]} first"
     sets = [{seen.examples[index].split for index in members} for members in alike_among(seen.looks)]
     if across := sum(len(splits) > 1 for splits in sets):

@@ -8,6 +8,7 @@ from typing import Literal
 from cnntrain.data.examples import Example
 from cnntrain.data.scanning.look import Look
 from cnntrain.data.scanning.look_at import look_at_all
+from cnntrain.data.wording import listed
 from cnntrain.errors import DataError
 from cnntrain.files import sha256
 
@@ -90,6 +91,5 @@ def _checksum(path: str) -> str:
 
 
 def _all_named(bad: Sequence[Skipped]) -> str:
-    names = ", ".join(f"{picture.path} ({picture.problem})" for picture in bad[:_NAMED])
-    more = f" and {len(bad) - _NAMED} more, which cnntrain scan names" if len(bad) > _NAMED else ""
-    return f"{names}{more}"
+    names = listed([f"{picture.path} ({picture.problem})" for picture in bad], most=_NAMED)
+    return f"{names}, which cnntrain scan names" if len(bad) > _NAMED else names

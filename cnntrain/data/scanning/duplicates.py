@@ -32,6 +32,17 @@ def copies_among(checksums: Sequence[str]) -> Sets:
     return tuple(tuple(same) for checksum, same in found.items() if checksum and len(same) > 1)
 
 
+def all_sets(copies: Sets, alike: Sets) -> Sets:
+    """Sets of pictures that are the same, near-duplicates or copies, no picture in two of them.
+
+    Args:
+        copies: As `copies_among` gives them.
+        alike: As `alike_among` gives them; they have the copies of their pictures in them.
+    """
+    inside = {index for members in alike for index in members}
+    return (*alike, *(members for members in copies if members[0] not in inside))
+
+
 def alike_among(looks: Sequence[Look]) -> Sets:
     """Sets of pictures that are near-duplicates of one another: the same picture, but not all the same bytes.
 

@@ -11,7 +11,7 @@ from statistics import median_low
 from typing import Any, Literal
 
 from cnntrain.data.examples import SPLITS, Example
-from cnntrain.data.scanning.duplicates import Sets, alike_among, copies_among
+from cnntrain.data.scanning.duplicates import Sets, alike_among, all_sets, copies_among
 from cnntrain.data.scanning.look import Look
 
 Level = Literal["error", "warning", "note"]
@@ -208,7 +208,7 @@ def _conflicts(scan: Scan) -> Iterator[Finding]:
     """The same picture under several labels."""
     sets = [
         members
-        for members in (*scan.copies, *scan.alike)
+        for members in all_sets(scan.copies, scan.alike)
         if len({scan.examples[index].label for index in members} - {""}) > 1
     ]
     yield from _of_sets(scan, "label_conflicts", "warning", "the same picture with different labels", sets)

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from cnntrain.config.sections import MAX_PIXELS
-from cnntrain.data.scanning.duplicates import Sets, alike_among, copies_among
+from cnntrain.data.scanning.duplicates import Sets, alike_among, all_sets, copies_among
 from cnntrain.data.scanning.look import Look
 from cnntrain.data.scanning.look_at import look_at_all
 from cnntrain.files import sha256
@@ -33,8 +33,7 @@ class Contents:
     @property
     def duplicates(self) -> Sets:
         """Sets of pictures that are the same, near-duplicates or copies, no picture in two of them."""
-        inside = {index for members in self.alike for index in members}
-        return (*self.alike, *(members for members in self.copies if members[0] not in inside))
+        return all_sets(self.copies, self.alike)
 
     def without(self, positions: Collection[int]) -> "Contents":
         """The same without some files; those after them move up."""

@@ -12,7 +12,7 @@ from cnntrain.data.examples import SPLITS, Example
 from cnntrain.data.sources import MANIFEST
 from cnntrain.data.sources.walking import is_junk
 from cnntrain.data.splitting.contents import checksums
-from cnntrain.data.splitting.wording import listed
+from cnntrain.data.wording import listed
 from cnntrain.errors import DataError, UsageError, WriteError
 from cnntrain.files import check_replaceable
 

@@ -11,7 +11,7 @@ from cnntrain.data.splitting.contents import Contents
 from cnntrain.data.splitting.folds import assign_folds
 from cnntrain.data.splitting.groups import group_names, merged, user_groups
 from cnntrain.data.splitting.wishes import Wishes
-from cnntrain.data.splitting.wording import counted
+from cnntrain.data.wording import counted
 from cnntrain.errors import DataError
 
 _ANEW = "give sizes, as --ratios 0.8,0.1,0.1, to split it anew"

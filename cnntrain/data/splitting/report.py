@@ -10,7 +10,7 @@ from cnntrain.data.examples import SPLITS, Example, class_names, in_split
 from cnntrain.data.scanning.duplicates import Sets
 from cnntrain.data.sources import Source
 from cnntrain.data.splitting.contents import Contents
-from cnntrain.data.splitting.wording import counted, listed
+from cnntrain.data.wording import counted, listed
 
 _NAMED = 3  # how many of a list a line tells
 _MANY = 0.05  # share of pictures with near-duplicates above which somebody should look
