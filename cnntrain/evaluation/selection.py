@@ -21,10 +21,11 @@ def examples_of_split(run: Run, split: str) -> tuple[Example, ...]:
     examples = in_split(read_examples(run.directory.examples), split)
     if not examples:
         raise DataError(f"the run {run.path} has no {split} pictures; choose another --split, or give some with --data")
-    source = Path(run.config.data.source)
-    if _gone(examples) and is_archive(source) and source.exists():
+    source, gone = Path(run.config.data.source), _gone(examples)
+    if gone and is_archive(source) and source.exists():
         kept_unpacked(source)
-    if gone := _gone(examples):
+        gone = _gone(examples)
+    if gone:
         raise DataError(
             f"{len(gone)} of {len(examples)} {split} pictures of the run are gone, {gone[0]} first; "
             "put the data back where it was, or give it with --data"
