@@ -9,7 +9,7 @@ from cnntrain.config.schema import Node
 
 _OPENING = """# Configuration reference
 
-This page is made from `cnntrain/config/sections.py` by `python -m cnntrain.config.reference > docs/configuration.md`.
+This page is made from `cnntrain/config/sections/` by `python -m cnntrain.config.reference > docs/configuration.md`.
 
 A configuration is one YAML file. Unknown keys, repeated keys and values of the wrong type are errors, all told at once,
 each with its line. Numbers may be written `1e-3`; only `true` and `false` are booleans (`yes` and `no` are text); tags

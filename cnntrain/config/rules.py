@@ -50,7 +50,7 @@ def _check_warmup(config: Config) -> list[Problem]:
             got=str(plan.schedule.warmup_epochs),
         )
         for index, plan in enumerate(plan_stages(config))
-        if plan.schedule is not None and plan.schedule.warmup_epochs >= plan.epochs
+        if plan.schedule is not None and (plan.schedule.warmup_epochs or 0) >= plan.epochs
     ]
 
 
