@@ -9,14 +9,16 @@ import pytest
 
 from cnntrain.config.sections import Optimizer, Schedule, Train
 from cnntrain.config.stages import StagePlan
-from cnntrain.training.compiling import SmoothedCrossentropy, build_optimizer, compile_stage
+from cnntrain.training.compiling import build_optimizer, compile_stage
 
 
 def _stage(**changes: Any) -> StagePlan:
     plan = {
         "name": "train",
         "unfreeze": "all",
+        "image_size": (24, 24),
         "epochs": 10,
+        "schedule_epochs": 10,
         "optimizer": Optimizer(name="adam"),
         "learning_rate": 0.1,
         "early_stopping": None,
@@ -87,18 +89,39 @@ def test_cosine_without_warmup_starts_at_the_rate() -> None:
     assert float(optimizer._learning_rate(50)) == pytest.approx(0.0, abs=1e-9)
 
 
-def test_smoothed_crossentropy_equals_keras_on_one_hot_targets() -> None:
-    logits = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
-    truth = np.array([0, 1, 2, 3, 0, 1])
-    reference = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.2)
-    expected = reference(np.eye(4, dtype=np.float32)[truth], logits)
-    assert float(SmoothedCrossentropy(0.2)(truth, logits)) == pytest.approx(float(expected), rel=1e-6)
+def test_one_cycle_rises_and_falls_on_half_cosines() -> None:
+    schedule = Schedule(name="one_cycle", warmup_fraction=0.25, start_fraction=0.1, final_fraction=0.01)
+    optimizer = build_optimizer(
+        Train(), _stage(schedule=schedule, learning_rate=2.0, schedule_epochs=9), steps_per_epoch=9
+    )
+    rate = optimizer._learning_rate
+    assert [float(rate(step)) for step in (0, 10, 20)] == pytest.approx([0.2, 2.0 * 0.55, 2.0])  # of 81 steps, 0 to 80
+    assert [float(rate(step)) for step in (50, 80, 99)] == pytest.approx([2.0 * 0.505, 0.02, 0.02])
 
 
-@pytest.mark.parametrize(("classes", "targets"), [(2, np.array([[0.0], [1.0], [1.0]])), (3, np.array([0, 1, 2]))])
-def test_accuracy_is_of_logits(classes: int, targets: Any) -> None:
+def test_one_cycle_of_one_step_is_finite() -> None:
+    stage = _stage(schedule=Schedule(name="one_cycle"), schedule_epochs=1)
+    assert float(build_optimizer(Train(), stage, steps_per_epoch=1)._learning_rate(0)) == pytest.approx(0.004)
+
+
+def test_label_smoothing_spreads_a_part_of_the_target() -> None:
+    logits = np.random.default_rng(0).normal(size=(6, 4))
+    truth = np.eye(4)[[0, 1, 2, 3, 0, 1]]
+    log_probabilities = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    expected = -(log_probabilities * (0.8 * truth + 0.2 / 4)).sum(axis=1).mean()
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Identity()])
+    train = Train(label_smoothing=0.2)
+    compile_stage(model, train, build_optimizer(train, _stage(), steps_per_epoch=1), class_count=4)
+    assert model.evaluate(logits, truth, verbose=0, return_dict=True)["loss"] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("classes", "targets"),
+    [(2, [[0.0], [1.0], [1.0]]), (2, [[0.1], [0.7], [0.6]]), (3, np.eye(3)), (3, 0.8 * np.eye(3) + 0.1)],
+)
+def test_accuracy_is_of_logits_and_of_the_larger_part_of_mixed_targets(classes: int, targets: Any) -> None:
     model = keras.Sequential([keras.Input((1 if classes == 2 else classes,)), keras.layers.Identity()])
-    compile_stage(model, Train(), _stage(), steps_per_epoch=1, class_count=classes)
+    compile_stage(model, Train(), build_optimizer(Train(), _stage(), steps_per_epoch=1), class_count=classes)
     logits = np.array([[-0.2], [0.3], [-4.0]]) if classes == 2 else np.eye(3)[[0, 1, 1]]
-    found = model.evaluate(logits, targets, verbose=0, return_dict=True)
+    found = model.evaluate(logits, np.asarray(targets), verbose=0, return_dict=True)
     assert found["accuracy"] == pytest.approx(2 / 3)

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from cnntrain.config import Config, LoadedConfig, Problem, config_to_yaml, load_config, nearest, shown
+from cnntrain.config.sections import BatchNorm, Erasing
+from cnntrain.config.stages import plan_stages
 from cnntrain.errors import ConfigError
 
 Write = Callable[[str], Path]
@@ -167,7 +169,10 @@ train:
     - {name: "a,b", optimizer: 3}
     - {name: b, epochs: true}
 """
-    block_keys = "filters, kernel_size, stride, padding, activation, batch_norm, pooling, pool_size, dropout"
+    block_keys = (
+        "filters, convolutions, kernel_size, stride, padding, separable, bias, batch_norm, norm_first, activation, "
+        "pooling, pool_size, pool_stride, pool_padding, residual, dropout"
+    )
     assert refused(write(text)) == [
         "c.yaml:2: data.source: must be text; put it in quotes; got: 12",
         "c.yaml:3: data.sorce: unknown key; allowed: source, fold, classes, image_size, color, "
@@ -189,7 +194,8 @@ train:
         "c.yaml:17: train.optimizer: sgd takes no rho; it takes momentum, nesterov",
         "c.yaml:18: train.learning_rate: is out of range; allowed: above 0; got: 0",
         "c.yaml:19: train.early_stopping.patience: this key is missing; allowed: a whole number, at least 1",
-        "c.yaml:20: train.schedule.name: is not one of the choices; allowed: cosine; got: cosin; did you mean cosine?",
+        "c.yaml:20: train.schedule.name: is not one of the choices; allowed: cosine, one_cycle; got: cosin; "
+        "did you mean cosine?",
         "c.yaml:21: train.mixed_precision: must be true or false; got: yes",
         'c.yaml:22: train.gradient_clipping: must be a number; allowed: above 0; got: "5"',
         "c.yaml:23: train.reduce_lr.factor: is out of range; allowed: above 0, below 1; got: 1",
@@ -371,7 +377,7 @@ def test_later_overrides_win_and_build_on_earlier_ones() -> None:
             "train.epoch=5",
             "--set train.epoch=5: train.epoch: unknown key; allowed: epochs, optimizer, learning_rate, monitor, "
             "early_stopping, reduce_lr, schedule, class_weights, label_smoothing, weight_decay, gradient_clipping, "
-            "mixed_precision, stages; did you mean epochs?",
+            "ema, mixed_precision, stages; did you mean epochs?",
         ),
         ("data.source=null", "--set data.source=null: data.source: this key is missing; allowed: text, not empty"),
         (
@@ -559,7 +565,11 @@ def rates() -> dict[str, Any]:
         "optimizer": optimizers,
         "learning_rate": positive,
         "early_stopping": sections(PATIENCE=counts, min_delta=fractions),
-        "schedule": st.one_of(st.just("cosine"), sections(NAME=st.just("cosine"), warmup_epochs=st.integers(0, 9))),
+        "schedule": st.one_of(
+            st.just("cosine"),
+            sections(NAME=st.just("cosine"), warmup_epochs=st.integers(0, 9)),
+            sections(NAME=st.just("one_cycle"), warmup_fraction=st.floats(0.1, 0.9)),
+        ),
     }
 
 
@@ -568,7 +578,13 @@ heads = sections(
     layers=st.lists(st.one_of(sections(DENSE=counts, activation=activations), sections(DROPOUT=fractions)), max_size=3),
 )
 blocks = sections(
-    FILTERS=counts, kernel_size=counts, activation=activations, batch_norm=st.booleans(), dropout=fractions
+    FILTERS=counts,
+    kernel_size=counts,
+    activation=activations,
+    batch_norm=st.one_of(st.booleans(), sections(momentum=fractions)),
+    residual=st.booleans(),
+    pool_stride=counts,
+    dropout=fractions,
 )
 models = st.one_of(
     sections(KIND=st.just("convnet"), BLOCKS=st.lists(blocks, min_size=1, max_size=3), head=heads),
@@ -583,7 +599,13 @@ configs = sections(
         image_size=st.tuples(pixels, pixels),
         color=st.sampled_from(["rgb", "grayscale"]),
     ),
-    augment=sections(rotation=st.floats(0, 180), zoom=fractions, flip=st.sampled_from(["none", "both"])),
+    augment=sections(
+        rotation=st.floats(0, 180),
+        zoom=fractions,
+        flip=st.sampled_from(["none", "both"]),
+        erasing=st.one_of(st.just(0), st.floats(0.1, 1), sections(PROBABILITY=st.floats(0.1, 1))),
+        rand_augment=sections(magnitude=st.integers(0, 30)),
+    ),
     MODEL=models,
     train=sections(**rates(), weight_decay=positive, mixed_precision=st.booleans(), stages=unique_stages),
 )
@@ -640,6 +662,13 @@ augment:
   zoom: 0.0
   flip: none
   fill: nearest
+  crop: 0.0
+  brightness: 0.0
+  contrast: 0.0
+  saturation: 0.0
+  hue: 0.0
+  mixup: 0.0
+  cutmix: 0.0
 model:
   kind: pretrained
   backbone: vgg16
@@ -707,3 +736,69 @@ def test_an_override_that_every_stage_shadows_is_refused() -> None:
         "allowed: train.stages.0.epochs and so on"
     ]
     assert load_config(changed(train={"stages": stages[:1]}), overrides=["train.stages.0.epochs=5"])
+
+
+# stages of other sizes, and what blocks and schedules take
+
+
+def resized(*stages: dict[str, Any]) -> dict[str, Any]:
+    """The raw configuration, for pictures of 64x64 pixels, with these stages."""
+    data = {**RAW["data"], "image_size": [64, 64]}
+    return changed(data=data, train={"schedule": "one_cycle", "epochs": 4, "stages": list(stages)})
+
+
+def test_stages_that_change_the_size_alone_continue_under_one_schedule() -> None:
+    small, usual = {"name": "small", "image_size": [32, 32]}, {"name": "usual", "epochs": 2}
+    plans = plan_stages(load_config(resized(small, usual, {"name": "again"})).config)
+    assert [plan.image_size for plan in plans] == [(32, 32), (64, 64), (64, 64)]
+    assert [plan.continues for plan in plans] == [False, True, False]  # a third one of the same size starts anew
+    assert [plan.schedule_epochs for plan in plans] == [6, 6, 4]
+
+
+def test_a_stage_that_changes_more_than_the_size_starts_anew() -> None:
+    small = {"name": "small", "image_size": [32, 32]}
+    plans = plan_stages(load_config(resized(small, {"name": "slow", "learning_rate": 1e-5})).config)
+    assert [plan.continues for plan in plans] == [False, False]
+    assert [plan.schedule_epochs for plan in plans] == [4, 4]
+
+
+def test_the_last_stage_has_the_size_that_the_model_is_used_with() -> None:
+    what = "the last stage trains at data.image_size, the size that the model is used with"
+    line = f"config: train.stages.1.image_size: {what}; allowed: [64, 64]; got: [32, 32]"
+    assert refused(resized({"name": "a"}, {"name": "b", "image_size": [32, 32]})) == [line]
+
+
+@pytest.mark.parametrize(
+    ("section", "line"),
+    [
+        (
+            {"train": {"schedule": {"name": "one_cycle", "warmup_epochs": 1}}},
+            "config: train.schedule: one_cycle takes no warmup_epochs; it takes warmup_fraction and start_fraction",
+        ),
+        (
+            {"train": {"schedule": {"name": "cosine", "start_fraction": 0.1}}},
+            "config: train.schedule: cosine takes no start_fraction; it takes warmup_epochs",
+        ),
+        (
+            {"augment": {"erasing": {"probability": 0.5, "area": [0.3, 0.1]}}},
+            "config: augment.erasing: the smallest area stands before the largest one",
+        ),
+        (
+            {"model": {"kind": "convnet", "blocks": [{"filters": 2, "residual": True, "padding": "valid"}]}},
+            "config: model.blocks.0: a residual block pads its convolutions and its pooling; leave out padding: valid",
+        ),
+    ],
+)
+def test_rules_within_the_newer_sections(section: dict[str, Any], line: str) -> None:
+    assert refused(changed(**section)) == [line]
+
+
+def test_short_forms() -> None:
+    blocks = [{"filters": 2, "batch_norm": True, "residual": True}, {"filters": 2, "batch_norm": False}]
+    augment = {"erasing": 0.25}
+    config = load_config(changed(augment=augment, model={"kind": "convnet", "blocks": blocks})).config
+    assert config.augment.erasing == Erasing(probability=0.25, area=(0.02, 0.33))
+    assert config.augment.is_active
+    assert [block.batch_norm for block in config.model.blocks] == [BatchNorm(momentum=0.99, epsilon=1e-3), None]
+    assert [block.padding for block in config.model.blocks] == ["same", "valid"]
+    assert not load_config(changed(augment={"erasing": 0, "fill": "wrap"})).config.augment.is_active

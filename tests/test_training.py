@@ -19,7 +19,8 @@ from cnntrain.errors import TrainingError
 from cnntrain.models.network import Network, build_network
 from cnntrain.runs.history import EpochRow
 from cnntrain.training.events import EpochDone, Event, Message, StageStarted, StepDone
-from cnntrain.training.loop import Progress, Trainer
+from cnntrain.training.loop import Opened, Trainer
+from cnntrain.training.progress import Progress
 
 SMALL: dict[str, Any] = {
     "kind": "convnet",
@@ -56,8 +57,7 @@ def _trainer(
         config,
         network,
         class_count=len(data_set.classes),
-        train=train,
-        validation=held_out if validation else None,
+        open_pictures=lambda _: Opened(train, held_out if validation else None),
         on_event=(lambda _: None) if events is None else events.append,
         on_epoch=lambda _: None,
     )

@@ -47,7 +47,8 @@ def resolve(
 
 def _complete_stages(config: Config) -> tuple[Stage, ...]:
     """The stages that were listed, with all that they inherit."""
-    return tuple(Stage.model_construct(**vars(plan)) for plan in plan_stages(config)) if config.train.stages else ()
+    plans = plan_stages(config) if config.train.stages else ()
+    return tuple(Stage.model_construct(**{name: getattr(plan, name) for name in Stage.model_fields}) for plan in plans)
 
 
 def without_weights(config: Config) -> Config:
@@ -70,5 +71,5 @@ def smoke_config(config: Config) -> Config:
 
 
 def _one_epoch(holder: Holder) -> Holder:
-    schedule = holder.schedule and holder.schedule.model_copy(update={"warmup_epochs": 0})
+    schedule = holder.schedule and holder.schedule.model_copy(update={"warmup_epochs": None})
     return holder.model_copy(update={"epochs": 1, "schedule": schedule})

@@ -16,6 +16,7 @@ def check(config: Config) -> list[Problem]:
         *_check_names(config),
         *_check_warmup(config),
         *_check_unfreeze(config),
+        *_check_last_size(config),
     ]
 
 
@@ -46,11 +47,11 @@ def _check_warmup(config: Config) -> list[Problem]:
         Problem(
             ("train", "stages", index, "schedule") if config.train.stages else ("train", "schedule"),
             "the warm-up must be shorter than the stage",
-            allowed=f"warmup_epochs below {plan.epochs}",
+            allowed=f"warmup_epochs below {plan.schedule_epochs}",
             got=str(plan.schedule.warmup_epochs),
         )
         for index, plan in enumerate(plan_stages(config))
-        if plan.schedule is not None and (plan.schedule.warmup_epochs or 0) >= plan.epochs
+        if plan.schedule is not None and (plan.schedule.warmup_epochs or 0) >= plan.schedule_epochs
     ]
 
 
@@ -63,6 +64,16 @@ def _check_unfreeze(config: Config) -> list[Problem]:
         for index, stage in enumerate(config.train.stages)
         if stage.unfreeze not in (None, "all")
     ]
+
+
+def _check_last_size(config: Config) -> list[Problem]:
+    """The model that a training ends with must have been trained on pictures of the size that it will be shown."""
+    size, last = config.data.image_size, plan_stages(config)[-1].image_size
+    if last == size:
+        return []
+    key = ("train", "stages", len(config.train.stages) - 1, "image_size")
+    what = "the last stage trains at data.image_size, the size that the model is used with"
+    return [Problem(key, what, allowed=str(list(size)), got=str(list(last)))]
 
 
 def check_overrides(config: Config, overridden: Iterable[Key]) -> list[Problem]:

@@ -1,5 +1,6 @@
 """Optimizer, learning-rate schedule, loss and metrics of a stage."""
 
+import math
 from typing import Any
 
 import keras
@@ -19,52 +20,64 @@ _OPTIMIZERS = {
 _WITHOUT_DECAY = ["bias", "gamma", "beta"]
 
 
-class SmoothedCrossentropy(keras.losses.Loss):  # type: ignore[misc]
-    """Cross-entropy of logits (N, classes) with integer targets (N,), part of each spread over all classes.
+class OneCycle(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+    """A rate that rises on half a cosine, then falls on another.
 
-    With smoothing s and C classes the target is 1 - s + s/C at the true class and s/C elsewhere (Szegedy et al.,
-    Rethinking the Inception Architecture, 2016, section 7).
+    Smith and Topin, Super-Convergence (2018), with the cosines that fastai made of its straight lines.
 
     Args:
-        smoothing: s, from 0 to below 1.
+        peak: The highest rate.
+        steps: Steps from the first rate to the last.
+        warmup_fraction: The part of the steps in which the rate rises.
+        start_fraction: The first rate as a fraction of the highest.
+        final_fraction: The last rate as a fraction of the highest.
     """
 
-    def __init__(self, smoothing: float) -> None:
-        super().__init__(name="smoothed_crossentropy")
-        self.smoothing = smoothing
+    def __init__(
+        self, peak: float, steps: int, *, warmup_fraction: float, start_fraction: float, final_fraction: float
+    ) -> None:
+        self.peak = peak
+        self.steps = steps
+        self.warmup_fraction = warmup_fraction
+        self.start_fraction = start_fraction
+        self.final_fraction = final_fraction
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        """The loss of each picture, float32 (N,)."""
-        log_probabilities = keras.ops.log_softmax(y_pred, axis=-1)
-        targets = keras.ops.one_hot(keras.ops.cast(y_true, "int32"), keras.ops.shape(y_pred)[-1])
-        of_truth = keras.ops.sum(targets * log_probabilities, axis=-1)
-        return -(1.0 - self.smoothing) * of_truth - self.smoothing * keras.ops.mean(log_probabilities, axis=-1)
+    def __call__(self, step: Any) -> Any:
+        """The rate of a step, counted from 0."""
+        done = keras.ops.minimum(keras.ops.cast(step, "float32") / max(self.steps - 1, 1), 1.0)
+        up = done / self.warmup_fraction
+        down = (done - self.warmup_fraction) / (1.0 - self.warmup_fraction)
+        rising = self.start_fraction + (1.0 - self.start_fraction) * _half_cosine(up)
+        falling = 1.0 - (1.0 - self.final_fraction) * _half_cosine(down)
+        return self.peak * keras.ops.where(up < 1.0, rising, falling)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor."""
+        return vars(self).copy()
 
 
-def compile_stage(
-    model: keras.Model, train: Train, stage: StagePlan, *, steps_per_epoch: int, class_count: int
-) -> None:
-    """Makes a model of logits ready to be trained for a stage.
+def _half_cosine(part: Any) -> Any:
+    """From 0 to 1 as `part` goes from 0 to 1, level at both ends."""
+    return (1.0 - keras.ops.cos(math.pi * part)) / 2.0
+
+
+def compile_stage(model: keras.Model, train: Train, optimizer: Any, *, class_count: int) -> None:
+    """Makes a model of logits ready to be trained.
 
     Args:
-        model: Gives logits (N, 1) for two classes, else (N, classes).
+        model: Gives logits (N, 1) for two classes, else (N, classes); targets are float32 of the same shape.
         train: What holds for all stages.
-        stage: The stage.
-        steps_per_epoch: Training steps an epoch, for the schedule.
+        optimizer: New, or that of a stage which goes on.
         class_count: Number of classes.
     """
-    model.compile(
-        optimizer=build_optimizer(train, stage, steps_per_epoch=steps_per_epoch),
-        loss=_loss(class_count, train.label_smoothing),
-        metrics=[_accuracy(class_count)],
-    )
+    model.compile(optimizer=optimizer, loss=_loss(class_count, train.label_smoothing), metrics=[_accuracy(class_count)])
 
 
 def build_optimizer(train: Train, stage: StagePlan, *, steps_per_epoch: int) -> Any:
     """The optimizer of a stage, with its rate or schedule, weight decay and clipping."""
     rate: Any = stage.learning_rate
     if stage.schedule is not None:
-        rate = _schedule(stage.schedule, rate, epochs=stage.epochs, steps_per_epoch=steps_per_epoch)
+        rate = _SCHEDULES[stage.schedule.name](stage.schedule, rate, stage.schedule_epochs, steps_per_epoch)
     optimizer = _OPTIMIZERS[stage.optimizer.name](
         learning_rate=rate,
         weight_decay=train.weight_decay or None,
@@ -77,9 +90,9 @@ def build_optimizer(train: Train, stage: StagePlan, *, steps_per_epoch: int) -> 
     return keras.optimizers.LossScaleOptimizer(optimizer) if train.mixed_precision else optimizer
 
 
-def _schedule(schedule: Schedule, rate: float, *, epochs: int, steps_per_epoch: int) -> Any:
+def _cosine(schedule: Schedule, rate: float, epochs: int, steps_per_epoch: int) -> Any:
     """A cosine over what is left after the warm-up, which rises linearly from zero (Goyal et al. 2017)."""
-    warmup = schedule.warmup_epochs * steps_per_epoch
+    warmup = (schedule.warmup_epochs or 0) * steps_per_epoch
     return keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0 if warmup else rate,
         decay_steps=max(epochs * steps_per_epoch - warmup, 1),
@@ -89,15 +102,31 @@ def _schedule(schedule: Schedule, rate: float, *, epochs: int, steps_per_epoch: 
     )
 
 
+def _one_cycle(schedule: Schedule, rate: float, epochs: int, steps_per_epoch: int) -> Any:
+    return OneCycle(
+        rate,
+        epochs * steps_per_epoch,
+        warmup_fraction=0.3 if schedule.warmup_fraction is None else schedule.warmup_fraction,
+        start_fraction=0.04 if schedule.start_fraction is None else schedule.start_fraction,
+        final_fraction=schedule.final_fraction,
+    )
+
+
+_SCHEDULES = {"cosine": _cosine, "one_cycle": _one_cycle}
+
+
 def _loss(class_count: int, smoothing: float) -> Any:
     if class_count == 2:
         return keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=smoothing)
-    if smoothing:
-        return SmoothedCrossentropy(smoothing)
-    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    return keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
 
 
 def _accuracy(class_count: int) -> Any:
+    """The part of the pictures whose largest logit is at the largest target, be it 1 or a part of mixed pictures."""
     if class_count == 2:
-        return keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)
-    return keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+        return keras.metrics.MeanMetricWrapper(_on_same_side, name="accuracy")
+    return keras.metrics.CategoricalAccuracy(name="accuracy")
+
+
+def _on_same_side(y_true: Any, y_pred: Any) -> Any:
+    return keras.ops.mean(keras.ops.cast((y_true > 0.5) == (y_pred > 0.0), "float32"), axis=-1)

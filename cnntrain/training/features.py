@@ -10,7 +10,9 @@ from cnntrain.data.pipeline import Pictures, image_batches, steps_of
 from cnntrain.training.events import OnEvent, StepDone
 
 
-def extract(extractor: keras.Model, pictures: Pictures, *, batch_size: int, task: str, on_event: OnEvent) -> Pictures:
+def extract_split(
+    extractor: keras.Model, pictures: Pictures, *, batch_size: int, task: str, on_event: OnEvent
+) -> Pictures:
     """Runs the frozen base over every picture once.
 
     Args:

@@ -2,8 +2,10 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import keras
@@ -16,81 +18,33 @@ from cnntrain.data.pipeline import Pictures, evaluation_batches, steps_of, train
 from cnntrain.errors import TrainingError
 from cnntrain.models.network import Network
 from cnntrain.runs.history import EpochRow
-from cnntrain.runs.record import Best
-from cnntrain.training.compiling import compile_stage
+from cnntrain.training.averaging import WeightAverage
+from cnntrain.training.compiling import build_optimizer, compile_stage
 from cnntrain.training.events import EpochDone, Message, OnEvent, StageStarted, StepDone
-from cnntrain.training.features import extract
-from cnntrain.training.stopping import Patience, is_improvement, patience_of, reduced_rate
-
-Weights = list[npt.NDArray[Any]]
-
-
-@dataclass
-class Progress:
-    """How far a training has come: all that it needs to know to go on, besides the variables of model and optimizer.
-
-    Args:
-        history: A row for each epoch that is over.
-        best: The best epoch so far, of all stages.
-        best_weights: The weights of the whole network after it, in Keras's order.
-        stage: Number of the stage in hand, counted from 1.
-        epoch_in_stage: Epochs of it that are over.
-        stage_best: The best monitored value in it.
-        stage_weights: The weights after that epoch, or those the stage began with: what the next stage begins with.
-        stopping: Counter of its early stopping.
-        reduction: Counter of its rate reduction.
-        timings: Seconds by part of the work.
-    """
-
-    history: list[EpochRow] = field(default_factory=list)
-    best: Best | None = None
-    best_weights: Weights | None = None
-    stage: int = 0
-    epoch_in_stage: int = 0
-    stage_best: float | None = None
-    stage_weights: Weights | None = None
-    stopping: Patience | None = None
-    reduction: Patience | None = None
-    timings: dict[str, float] = field(default_factory=dict)
-
-    def begin_stage(self, number: int, stage: StagePlan) -> None:
-        """Forgets what belongs to the stage before."""
-        self.stage, self.epoch_in_stage, self.stage_best = number, 0, None
-        self.stopping, self.reduction = patience_of(stage.early_stopping), patience_of(stage.reduce_lr)
-
-    def keep(self, row: EpochRow, monitor: str, weights: Callable[[], Weights]) -> bool:
-        """Adds an epoch; takes its weights if they are the best of the stage, and says whether they are of the run.
-
-        An epoch counts only if all its losses and all its weights are finite.
-
-        Args:
-            row: What the epoch gave.
-            monitor: What is compared.
-            weights: Gives the weights as they are now.
-        """
-        self.history.append(row)
-        self.epoch_in_stage += 1
-        value = row.monitored(monitor)
-        if not row.is_finite or not is_improvement(value, self.stage_best, monitor):
-            return False
-        taken = weights()
-        if not all(np.all(np.isfinite(array)) for array in taken):
-            return False
-        self.stage_best, self.stage_weights = value, taken
-        if not is_improvement(value, self.best.value if self.best else None, monitor):
-            return False
-        self.best_weights = taken
-        self.best = Best(monitor=monitor, value=value, epoch=row.epoch, stage=row.stage)
-        return True
+from cnntrain.training.features import extract_split
+from cnntrain.training.progress import Progress, Weights
+from cnntrain.training.stopping import reduced_rate
 
 
 @dataclass(frozen=True)
-class _StageData:
+class Opened:
+    """The pictures of a training at one size.
+
+    Args:
+        train: Training pictures.
+        validation: Validation pictures, absent where there are none.
+    """
+
+    train: Pictures
+    validation: Pictures | None
+
+
+@dataclass(frozen=True)
+class _StageInputs:
     """What one stage trains and on what: the whole network on pictures, or its head on stored feature maps."""
 
     model: keras.Model
-    train: Pictures
-    validation: Pictures | None
+    opened: Opened
     augment: Augment
 
 
@@ -101,8 +55,7 @@ class Trainer:
         config: Resolved: `train.monitor` is something that is measured.
         network: Whole, with its initial weights.
         class_count: Number of classes.
-        train: Training pictures.
-        validation: Validation pictures, absent where there are none.
+        open_pictures: Gives the pictures at a height and width; asked once for each change of size.
         on_event: Told what happens.
         on_epoch: Called after every epoch, once `progress` is up to date.
     """
@@ -113,21 +66,20 @@ class Trainer:
         network: Network,
         *,
         class_count: int,
-        train: Pictures,
-        validation: Pictures | None,
+        open_pictures: Callable[[tuple[int, int]], Opened],
         on_event: OnEvent,
         on_epoch: Callable[[Progress], None],
     ) -> None:
         self._config = config
         self._network = network
         self._class_count = class_count
-        self._train = train
-        self._validation = validation
+        self._open_pictures = open_pictures
         self._on_event = on_event
         self._on_epoch = on_epoch
-        self._features: tuple[Pictures, Pictures | None] | None = None
-        is_balanced = config.train.class_weights == "balanced"
-        self._class_weights = _class_weights(train.labels, class_count) if is_balanced else None
+        self._opened: Opened | None = None
+        self._features: Opened | None = None
+        self._optimizer: Any = None
+        self._average: WeightAverage | None = None
         self._stages = plan_stages(config)
         self.progress = Progress()
 
@@ -136,13 +88,17 @@ class Trainer:
         return sum(stage.epochs for stage in self._stages)
 
     def run(self) -> Progress:
-        """Runs all stages, each from the best weights of the one before; leaves the network with the best of all.
+        """Runs all stages; leaves the network with the best weights of all.
+
+        A stage begins with the best weights of the one before, or goes on with the last ones where it only changes the
+        size of the pictures.
 
         Raises:
             TrainingError: The loss is not finite, or no epoch gave a finite monitored value.
         """
         for number, stage in enumerate(self._stages, start=1):
-            self._restore(self.progress.stage_weights)
+            if not stage.continues:
+                self._restore(self.progress.stage_weights)
             self.progress.begin_stage(number, stage)
             self._run_stage(stage)
         self.restore_best()
@@ -166,51 +122,58 @@ class Trainer:
         trainable = sum(math.prod(weight.shape) for weight in self._network.model.trainable_weights)
         number, count = self.progress.stage, len(self._stages)
         self._on_event(StageStarted(stage.name, number, count, stage.epochs, trainable, self._total_epochs))
-        data = self._stage_data(stage)
-        steps = steps_of(len(data.train), self._config.data.batch_size)
-        compile_stage(data.model, self._config.train, stage, steps_per_epoch=steps, class_count=self._class_count)
-        self._run_epochs(stage, data, steps)
+        inputs = self._stage_inputs(stage)
+        steps = steps_of(len(inputs.opened.train), self._config.data.batch_size)
+        train = self._config.train
+        if not stage.continues:
+            self._optimizer = build_optimizer(train, stage, steps_per_epoch=steps)
+            self._average = WeightAverage(self._network, train.ema) if train.ema else None
+        compile_stage(inputs.model, train, self._optimizer, class_count=self._class_count)
+        self._run_epochs(stage, inputs, steps)
         if stage.unfreeze != "none":
             self._features = None  # they are those of the base as it was
 
-    def _stage_data(self, stage: StagePlan) -> _StageData:
+    def _stage_inputs(self, stage: StagePlan) -> _StageInputs:
         """Stored feature maps where the base is frozen and every epoch shows it the same pictures."""
+        network, opened = self._at_size(stage.image_size)
         if not _trains_on_features(self._config, stage):
-            model = self._network.logits()
-            return _StageData(model, self._train, self._validation, self._config.augment)
+            return _StageInputs(network.logits(), opened, self._config.augment)
         if self._features is None:
-            self._features = self._extract()
-        train, validation = self._features
-        return _StageData(self._network.logits(self._network.features), train, validation, Augment())
+            self._features = self._extract(network, opened)
+        return _StageInputs(network.logits(network.features), self._features, Augment())
 
-    def _extract(self) -> tuple[Pictures, Pictures | None]:
+    def _at_size(self, image_size: tuple[int, int]) -> tuple[Network, Opened]:
+        """The network for pictures of a size, sharing its weights, and those pictures."""
+        if self._opened is None or self._opened.train.preprocessing.shape[:2] != image_size:
+            self._opened = self._features = None  # before the next are made, to have room for them
+            self._opened = self._open_pictures(image_size)
+        is_usual = image_size == self._config.data.image_size
+        return self._network if is_usual else self._network.resized(image_size), self._opened
+
+    def _extract(self, network: Network, opened: Opened) -> Opened:
         """Runs the frozen base once over all pictures."""
-        extractor = self._network.extractor()
-        batch_size = self._config.data.batch_size
-        count = len(self._train) + (len(self._validation) if self._validation else 0)
+        count = len(opened.train) + len(opened.validation or ())
         self._on_event(Message(f"the frozen base runs once over {count} pictures"))
         start = time.perf_counter()
-        train = extract(
-            extractor, self._train, batch_size=batch_size, task="features of train", on_event=self._on_event
+        extract = partial(
+            extract_split, network.extractor(), batch_size=self._config.data.batch_size, on_event=self._on_event
         )
-        validation = self._validation and extract(
-            extractor, self._validation, batch_size=batch_size, task="features of validation", on_event=self._on_event
-        )
+        train = extract(opened.train, task="features of train")
+        validation = opened.validation and extract(opened.validation, task="features of validation")
         seconds = time.perf_counter() - start
         self.progress.timings["features"] = seconds
         self._on_event(Message(f"their features took {seconds:.1f} s ({count / seconds:.1f} images/s)"))
-        return train, validation
+        return Opened(train, validation)
 
-    def _run_epochs(self, stage: StagePlan, data: _StageData, steps: int) -> None:
-        validation = data.validation and evaluation_batches(
-            data.validation, class_count=self._class_count, batch_size=self._config.data.batch_size
+    def _run_epochs(self, stage: StagePlan, inputs: _StageInputs, steps: int) -> None:
+        validation = inputs.opened.validation and evaluation_batches(
+            inputs.opened.validation, class_count=self._class_count, batch_size=self._config.data.batch_size
         )
         while self.progress.epoch_in_stage < stage.epochs:
-            row = self._run_epoch(stage, data, validation, steps)
-            self._keep(row)
+            row = self._run_epoch(stage, inputs, validation, steps)
             if self._has_ended(stage, row):
                 return
-            self._reduce_rate(stage, row, data.model.optimizer)
+            self._reduce_rate(stage, row, inputs.model.optimizer)
 
     def _has_ended(self, stage: StagePlan, row: EpochRow) -> bool:
         """Whether a stage is over after an epoch, be it for want of improvement."""
@@ -234,39 +197,64 @@ class Trainer:
             optimizer.learning_rate = rate
             self._on_event(Message(f"no better {monitor}: learning rate {row.learning_rate:.3g} -> {rate:.3g}"))
 
-    def _run_epoch(self, stage: StagePlan, data: _StageData, validation: Any, steps: int) -> EpochRow:
+    def _run_epoch(self, stage: StagePlan, inputs: _StageInputs, validation: Any, steps: int) -> EpochRow:
+        """Trains and validates once, and keeps the weights if they are the best so far."""
         epoch = len(self.progress.history) + 1
+        train, model = inputs.opened.train, inputs.model
         batches = training_batches(
-            data.train,
+            train,
             class_count=self._class_count,
             batch_size=self._config.data.batch_size,
             seed=self._config.seed,
             epoch=epoch,
-            augment=data.augment,
-            class_weights=self._class_weights,
+            augment=inputs.augment,
+            class_weights=self._class_weights(train),
         )
-        validation_steps = steps_of(len(data.validation or ()), self._config.data.batch_size)
+        validation_steps = steps_of(len(inputs.opened.validation or ()), self._config.data.batch_size)
         watch = _EpochWatch(stage.name, epoch, steps, validation_steps, self._on_event)
         start = time.perf_counter()
-        logs = data.model.fit(batches, verbose=0, shuffle=False, validation_data=validation, callbacks=[watch]).history
-        end = time.perf_counter()
-        return EpochRow(
-            stage=stage.name,
-            epoch=epoch,
-            loss=float(logs["loss"][0]),
-            accuracy=float(logs["accuracy"][0]),
-            val_loss=_first(logs.get("val_loss")),
-            val_accuracy=_first(logs.get("val_accuracy")),
-            learning_rate=float(f"{float(data.model.optimizer.learning_rate):.7g}"),  # the digits that float32 has
-            seconds=round(end - start, 3),
-            images_per_second=round(len(data.train) / ((watch.trained_at or end) - start), 2),
-        )
+        followers = [watch, *([self._average] if self._average else [])]
+        logs = model.fit(batches, verbose=0, shuffle=False, callbacks=followers).history
+        trained = time.perf_counter()
+        with self._averaged():
+            found = {}
+            if validation is not None:
+                found = model.evaluate(validation, verbose=0, return_dict=True, callbacks=[watch])
+            row = EpochRow(
+                stage=stage.name,
+                epoch=epoch,
+                loss=float(logs["loss"][0]),
+                accuracy=float(logs["accuracy"][0]),
+                val_loss=found.get("loss"),
+                val_accuracy=found.get("accuracy"),
+                learning_rate=float(f"{float(model.optimizer.learning_rate):.7g}"),  # the digits that float32 has
+                seconds=round(time.perf_counter() - start, 3),
+                images_per_second=round(len(train) / (trained - start), 2),
+            )
+            self._keep(stage, row)
+        return row
 
-    def _keep(self, row: EpochRow) -> None:
+    def _averaged(self) -> AbstractContextManager[None]:
+        """In this context the network holds the average of its weights, where one is made."""
+        return self._average.in_place() if self._average else nullcontext()
+
+    def _keep(self, stage: StagePlan, row: EpochRow) -> None:
         """Adds an epoch to the history, and its weights to what is kept if they are the best so far."""
-        is_best = self.progress.keep(row, self._config.train.monitor, self._network.model.get_weights)
+        is_candidate = stage.image_size == self._config.data.image_size
+        weights = self._network.model.get_weights
+        is_best = self.progress.keep(row, self._config.train.monitor, weights, is_candidate=is_candidate)
         self._on_event(EpochDone(row, self._total_epochs, is_best))
         self._on_epoch(self.progress)
+
+    def _class_weights(self, train: Pictures) -> npt.NDArray[np.float32] | None:
+        """Weight of each class, where they are balanced, as scikit-learn does it.
+
+        That is pictures / (classes × pictures of the class).
+        """
+        if self._config.train.class_weights == "none":
+            return None
+        counts = np.bincount(train.labels, minlength=self._class_count)
+        return (len(train) / (self._class_count * np.maximum(counts, 1))).astype(np.float32)
 
 
 def _trains_on_features(config: Config, stage: StagePlan) -> bool:
@@ -285,7 +273,6 @@ class _EpochWatch(keras.callbacks.Callback):  # type: ignore[misc]
         super().__init__()
         self._stage, self._epoch, self._on_event = stage, epoch, on_event
         self._steps, self._validation_steps = steps, validation_steps
-        self.trained_at: float | None = None
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         loss, accuracy = float((logs or {})["loss"]), float((logs or {})["accuracy"])
@@ -297,18 +284,5 @@ class _EpochWatch(keras.callbacks.Callback):  # type: ignore[misc]
             )
         self._on_event(StepDone("epoch", batch + 1, self._steps, loss, accuracy))
 
-    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        self.trained_at = time.perf_counter()
-
     def on_test_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         self._on_event(StepDone("validation", batch + 1, self._validation_steps))
-
-
-def _first(values: Sequence[float] | None) -> float | None:
-    return float(values[0]) if values else None
-
-
-def _class_weights(labels: npt.NDArray[np.int64], class_count: int) -> npt.NDArray[np.float32]:
-    """Weight of each class: pictures / (classes × pictures of the class), as scikit-learn's `balanced`."""
-    counts = np.bincount(labels, minlength=class_count)
-    return (len(labels) / (class_count * np.maximum(counts, 1))).astype(np.float32)

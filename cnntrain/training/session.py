@@ -2,7 +2,7 @@
 
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ from cnntrain.runs.record import RunRecord, Status, write_record
 from cnntrain.runs.run import write_classes
 from cnntrain.runtime import Device, versions
 from cnntrain.training.events import Event, Message, OnEvent, as_line
-from cnntrain.training.loop import Progress, Trainer
+from cnntrain.training.loop import Opened, Trainer
+from cnntrain.training.progress import Progress
 
 _SECONDS_BETWEEN_SAVES = 60.0
 
@@ -128,29 +129,36 @@ class Session:
 
     def _trainer(self, folder: Path) -> Trainer:
         job = self._job
-        start = time.perf_counter()
-        opened = {
-            split: open_pictures(
-                job.data_set.split(split),
-                job.data_set.classes,
-                preprocessing_of(job.config.data),
-                cache=_cache(job.config),
-                folder=folder,
-            )
-            for split in ("train", "validation")
-        }
-        seconds = time.perf_counter() - start
         trainer = Trainer(
             job.config,
             job.network,
             class_count=len(job.data_set.classes),
-            train=opened["train"],
-            validation=opened["validation"] if len(opened["validation"]) else None,
+            open_pictures=lambda size: self._open(size, folder),
             on_event=self._on_event,
             on_epoch=self._on_epoch,
         )
-        trainer.progress.timings["decoding"] = round(seconds, 3)
+        trainer.progress.timings["decoding"] = 0.0
         return trainer
+
+    def _open(self, image_size: tuple[int, int], folder: Path) -> Opened:
+        """The pictures at a size, decoded now where they are to be cached."""
+        job, start = self._job, time.perf_counter()
+        height, width = image_size
+        preprocessing = replace(preprocessing_of(job.config.data), height=height, width=width)
+        train, validation = (
+            open_pictures(
+                job.data_set.split(split),
+                job.data_set.classes,
+                preprocessing,
+                cache=_cache(job.config),
+                folder=folder,
+            )
+            for split in ("train", "validation")
+        )
+        seconds = time.perf_counter() - start
+        timings = self._progress.timings
+        timings["decoding"] = round(timings["decoding"] + seconds, 3)
+        return Opened(train, validation if len(validation) else None)
 
     def _on_event(self, event: Event) -> None:
         line = as_line(event)

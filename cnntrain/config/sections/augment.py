@@ -40,7 +40,7 @@ def _probability(value: Any) -> Any:
     return ({"probability": value} if value else None) if is_number else value
 
 
-ErasingValue = Annotated[Erasing, BeforeValidator(_probability, json_schema_input_type=float | Erasing)]
+ErasingValue = Annotated[Erasing | None, BeforeValidator(_probability, json_schema_input_type=float | Erasing | None)]
 
 
 class Augment(Section):
@@ -72,7 +72,7 @@ class Augment(Section):
     saturation."""
     hue: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
     """Largest turn of the colours, either way, as a fraction of the colour circle."""
-    erasing: ErasingValue | None = None
+    erasing: ErasingValue = None
     """Random erasing: a probability, or a mapping with `probability` and `area`. After all other changes but MixUp and
     CutMix."""
     rand_augment: RandAugment | None = None
