@@ -1,6 +1,7 @@
 """Networks: golden parameter counts, sizes, blocks, heads and dtypes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from cnntrain.config import Block, Config, load_config
 from cnntrain.errors import ModelFileError
+from cnntrain.models import checks
 from cnntrain.models.checks import check
 from cnntrain.models.convnet import block_sizes, build_blocks
 from cnntrain.models.network import Network, build_network, class_probabilities
@@ -27,11 +29,31 @@ def shipped(name: str) -> Network:
 
 
 def convnet(
-    *blocks: dict[str, Any], head: dict[str, Any] | None = None, size: tuple[int, int] = (8, 8), color: str = "rgb"
+    *blocks: dict[str, Any],
+    head: dict[str, Any] | None = None,
+    size: tuple[int, int] = (8, 8),
+    color: str = "rgb",
+    other_sizes: Sequence[tuple[int, int]] = (),
 ) -> Config:
-    """A configuration of a from-scratch network."""
+    """A configuration of a from-scratch network; a stage for each of the other sizes comes before one of the size."""
     model = {"kind": "convnet", "blocks": list(blocks), "head": head or {}}
-    return load_config({"data": {"source": "x", "image_size": list(size), "color": color}, "model": model}).config
+    return configuration(model, size=size, color=color, other_sizes=other_sizes)
+
+
+def configuration(
+    model: dict[str, Any],
+    *,
+    size: tuple[int, int],
+    color: str = "rgb",
+    other_sizes: Sequence[tuple[int, int]] = (),
+) -> Config:
+    stages: list[dict[str, Any]] = [
+        {"name": f"stage {number}", "image_size": list(other)} for number, other in enumerate(other_sizes)
+    ]
+    data = {"source": "x", "image_size": list(size), "color": color}
+    return load_config(
+        {"data": data, "model": model, "train": {"stages": [*stages, {"name": "last"}] if stages else []}}
+    ).config
 
 
 def parameters(network: Network) -> dict[str, int]:
@@ -120,16 +142,91 @@ def test_vgg16_has_its_base_and_a_head_of_its_own(name: str) -> None:
     assert network.model.count_params() == 16_812_353
 
 
+def test_mini_xception_has_its_golden_parameters() -> None:
+    """The book gives 721,857. A separable convolution has 9 weights a channel and a 1 × 1 matrix, no bias."""
+    expected = {"block1_conv": 5 * 5 * 3 * 32}
+    for number, (below, size) in enumerate([(32, 32), (32, 64), (64, 128), (128, 256), (256, 512)], start=2):
+        expected |= {
+            f"block{number}_batch_norm1": 4 * below,
+            f"block{number}_conv1": 9 * below + below * size,
+            f"block{number}_batch_norm2": 4 * size,
+            f"block{number}_conv2": 9 * size + size * size,
+            f"block{number}_projection": below * size,
+        }
+    expected["logits"] = 512 + 1
+    network = shipped("mini_xception")
+    assert parameters(network) == expected
+    assert network.model.count_params() == sum(expected.values()) == 721_857
+    assert network.base_parameters == 721_857 - 513
+
+
+def plain_mini_xception() -> Any:
+    """The mini Xception as one writes it in Keras: pictures to a logit."""
+    layers = keras.layers
+    inputs = keras.Input((180, 180, 3))
+    x = layers.Conv2D(32, 5, use_bias=False)(layers.Rescaling(1 / 255)(inputs))
+    for size in (32, 64, 128, 256, 512):
+        shortcut = x
+        for _ in range(2):
+            x = layers.ReLU()(layers.BatchNormalization()(x))
+            x = layers.SeparableConv2D(size, 3, padding="same", use_bias=False)(x)
+        x = layers.MaxPooling2D(3, strides=2, padding="same")(x)
+        shortcut = layers.Conv2D(size, 1, strides=2, padding="same", use_bias=False)(shortcut)
+        x = layers.add([shortcut, x])
+    x = layers.Dropout(0.5)(layers.GlobalAveragePooling2D()(x))
+    return keras.Model(inputs, layers.Dense(1)(x))
+
+
+def test_mini_xception_answers_as_the_plain_network_does() -> None:
+    keras.utils.set_random_seed(3)
+    network, plain = shipped("mini_xception"), plain_mini_xception()
+    with_weights = {
+        kind: [layer for layer in plain.layers if layer.weights and type(layer) is kind]
+        for kind in (
+            keras.layers.Conv2D,
+            keras.layers.BatchNormalization,
+            keras.layers.SeparableConv2D,
+            keras.layers.Dense,
+        )
+    }
+    numbers = np.random.default_rng(5)
+    for layer in network.model.layers:
+        if layer.weights:
+            other = with_weights[type(layer)].pop(0)
+            values = [numbers.uniform(0.5, 1.5, w.shape) if len(w.shape) == 1 else w.numpy() for w in other.weights]
+            other.set_weights(values)
+            layer.set_weights(values)
+    assert not any(with_weights.values())
+    pictures = noise(2, 180, 180, 3)
+    np.testing.assert_allclose(network.logits()(pictures), plain(pictures), rtol=1e-4, atol=1e-5)
+    shapes = [layer.output.shape for layer in plain.layers if isinstance(layer, keras.layers.Add)]
+    assert [network.model.get_layer(f"block{number}_add").output.shape for number in range(2, 7)] == shapes
+
+
 # --- sizes -----------------------------------------------------------------------------------------------------------
 
-any_block = st.builds(
-    Block,
-    filters=st.just(1),
-    kernel_size=st.integers(1, 5),
-    stride=st.integers(1, 3),
-    padding=st.sampled_from(["valid", "same"]),
-    pooling=st.sampled_from(["max", "average", "none"]),
-    pool_size=st.integers(1, 4),
+
+def any_block_with(**more: Any) -> st.SearchStrategy[Block]:
+    return st.builds(
+        Block,
+        filters=st.integers(1, 2),
+        convolutions=st.integers(1, 3),
+        kernel_size=st.integers(1, 5),
+        stride=st.integers(1, 3),
+        separable=st.booleans(),
+        norm_first=st.booleans(),
+        pooling=st.sampled_from(["max", "average", "none"]),
+        pool_size=st.integers(1, 4),
+        **more,
+    )
+
+
+windows = st.sampled_from(["valid", "same"])
+any_block = st.one_of(
+    any_block_with(padding=windows, pool_padding=windows),
+    any_block_with(padding=windows, pool_padding=windows, pool_stride=st.integers(1, 4)),
+    any_block_with(residual=st.just(True)),
+    any_block_with(residual=st.just(True), pool_stride=st.integers(1, 4)),
 )
 
 
@@ -144,8 +241,8 @@ def keras_sides(blocks: list[Block], height: int, width: int) -> list[tuple[int,
     return sides
 
 
-@settings(max_examples=60, deadline=None)
-@given(blocks=st.lists(any_block, min_size=1, max_size=3), height=st.integers(1, 20), width=st.integers(1, 20))
+@settings(max_examples=50, deadline=None)
+@given(blocks=st.lists(any_block, min_size=1, max_size=2), height=st.integers(1, 20), width=st.integers(1, 20))
 def test_sizes_are_those_of_keras_and_check_reports_what_keras_cannot_build(
     blocks: list[Block], height: int, width: int
 ) -> None:
@@ -169,10 +266,63 @@ def test_sizes_by_hand() -> None:
     assert block_sizes(23, blocks)[3] < 1
 
 
+def test_sizes_of_several_convolutions_and_overlapping_pooling_by_hand() -> None:
+    blocks = [
+        Block(filters=1, convolutions=3, stride=2, pool_size=3, pool_stride=2),  # 24 → 11 → 9 → 7 → 3
+        Block(filters=1, residual=True, pool_size=3, pool_stride=2),  # 3 → 3 → 2
+        Block(filters=1, residual=True, pool_size=3, pool_stride=1, stride=2),  # 2 → 1 → 1
+    ]
+    assert block_sizes(24, blocks) == (3, 2, 1)
+
+
 def test_a_picture_too_small_for_the_blocks_is_told_with_what_is_left_of_it() -> None:
     (problem,) = check(convnet({"filters": 4}, {"filters": 4}, size=(9, 24)))  # 9 → 7 → 3 → 1 → 0
     assert problem.key == ("model", "blocks", 1)
     assert "3x11" in problem.what
+
+
+def test_a_stage_with_pictures_too_small_for_the_blocks_is_told() -> None:
+    blocks, head = [{"filters": 4}, {"filters": 4}], {"pooling": "global_max"}
+    (problem,) = check(convnet(*blocks, head=head, size=(24, 24), other_sizes=[(16, 16), (9, 24)]))
+    assert problem.key == ("train", "stages", 1, "image_size")
+    assert problem.what == "feature maps of 3x11 pixels are too small for block 2"
+    assert problem.got == "[9, 24]"
+
+
+def test_stages_of_another_size_need_a_head_that_takes_any() -> None:
+    (problem,) = check(convnet({"filters": 4}, size=(24, 24), other_sizes=[(16, 16), (12, 12)]))
+    assert problem.key == ("model", "head", "pooling")
+    assert problem.what == "stages with another image_size need a head that takes any size"
+    assert problem.allowed == "global_average or global_max"
+    assert check(convnet({"filters": 4}, size=(24, 24), other_sizes=[(24, 24)])) == []
+
+
+def backbone(name: str) -> dict[str, Any]:
+    head = {"pooling": "global_average", "layers": [{"dropout": 0.1}]}
+    return {"kind": "pretrained", "backbone": name, "weights": "none", "head": head}
+
+
+def test_a_stage_with_pictures_too_small_for_the_backbone_is_told() -> None:
+    (problem,) = check(configuration(backbone("vgg16"), size=(64, 64), other_sizes=[(32, 48), (64, 31)]))
+    assert problem.key == ("train", "stages", 1, "image_size")
+    assert problem.what == "the layers of vgg16 do not take pictures of this size"
+    assert problem.got == "[64, 31]"
+
+
+def test_a_backbone_that_takes_one_size_only_is_told() -> None:
+    """A ConvNeXt has models inside it, and these are built for one size."""
+    (problem,) = check(configuration(backbone("convnexttiny"), size=(64, 64), other_sizes=[(96, 96)]))
+    assert problem.key == ("train", "stages", 0, "image_size")
+
+
+def test_a_backbone_is_not_built_to_check_what_is_sure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def built(*given: Any) -> Any:
+        raise AssertionError("this takes seconds")
+
+    monkeypatch.setattr(checks, "build_backbone", built)
+    assert check(configuration(backbone("resnet50"), size=(75, 100))) == []
+    with pytest.raises(AssertionError):
+        check(configuration(backbone("resnet50"), size=(74, 100)))
 
 
 # --- blocks ----------------------------------------------------------------------------------------------------------
@@ -229,6 +379,99 @@ def test_dropout_acts_in_training_only_and_by_its_rate() -> None:
     kept = dropped != 0.0
     assert kept.mean() == pytest.approx(0.75, abs=0.03)
     np.testing.assert_allclose(dropped[kept], still[kept] / 0.75, rtol=1e-5)
+
+
+def test_several_convolutions_are_numbered_and_only_the_first_has_the_stride() -> None:
+    block = {"filters": 4, "convolutions": 2, "stride": 2, "padding": "same", "separable": True}
+    network = build_network(convnet({**block, "batch_norm": {"momentum": 0.9, "epsilon": 1e-5}}), 2)
+    parts = ("conv1", "batch_norm1", "activation1", "conv2", "batch_norm2", "activation2", "pool")
+    assert layer_names(network)[2:9] == [f"block1_{part}" for part in parts]
+    layers = [network.model.get_layer(f"block1_{part}") for part in parts]
+    assert [layer.output.shape[1:] for layer in layers[:4:3]] == [(4, 4, 4), (4, 4, 4)]
+    assert [(layer.momentum, layer.epsilon) for layer in layers[1:6:3]] == [(0.9, 1e-5)] * 2
+    assert [layer.count_params() for layer in layers[:4:3]] == [9 * 3 + 3 * 4, 9 * 4 + 4 * 4]
+
+
+def test_normalization_and_activation_can_come_first() -> None:
+    block = {"filters": 4, "convolutions": 2, "kernel_size": 1, "norm_first": True, "batch_norm": True}
+    network = build_network(convnet({**block, "pooling": "none"}), 2)
+    parts = ("batch_norm1", "activation1", "conv1", "batch_norm2", "activation2", "conv2")
+    assert layer_names(network)[2:8] == [f"block1_{part}" for part in parts]
+    assert network.features == "block1_conv2"
+    assert not network.model.get_layer("block1_conv2").use_bias
+
+
+def test_the_activation_alone_can_come_first() -> None:
+    block = {"filters": 2, "kernel_size": 1, "norm_first": True, "activation": "tanh", "pooling": "none"}
+    network = build_network(convnet(block), 2)
+    assert layer_names(network)[2:4] == ["block1_activation", "block1_conv"]
+    kernel, bias = np.array([[1.0, -2.0], [0.3, 0.7], [2.0, 0.0]]), np.array([0.5, -3.0])
+    network.model.get_layer("block1_conv").set_weights([kernel.reshape(1, 1, 3, 2), bias])
+    pictures = noise(2, 8, 8, 3)
+    expected = np.tanh(pictures / 255.0) @ kernel + bias
+    np.testing.assert_allclose(network.extractor()(pictures), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("given", "has_bias"),
+    [
+        ({}, True),
+        ({"batch_norm": True}, False),
+        ({"bias": False}, False),
+        ({"batch_norm": True, "bias": True}, True),
+    ],
+)
+def test_convolutions_and_projection_have_a_bias_by_one_rule(given: dict[str, Any], has_bias: bool) -> None:
+    network = build_network(convnet({"filters": 4, "separable": True, "residual": True, **given}), 2)
+    layers = [network.model.get_layer(f"block1_{part}") for part in ("conv", "projection")]
+    assert [layer.use_bias for layer in layers] == [has_bias, has_bias]
+
+
+def without_convolutions(network: Network) -> Network:
+    """Lets all convolutions but projections give zeros, so that what came into a block is all that leaves it."""
+    for layer in network.model.layers:
+        if "_conv" in layer.name:
+            layer.set_weights([np.zeros(weight.shape) for weight in layer.weights])
+    return network
+
+
+def test_a_residual_block_of_one_shape_adds_what_came_in_itself() -> None:
+    block = {"filters": 3, "convolutions": 2, "residual": True, "pool_size": 3, "pool_stride": 1, "dropout": 0.25}
+    network = without_convolutions(build_network(convnet(block), 2))
+    parts = ("conv1", "conv2", "pool", "add", "dropout")
+    assert layer_names(network)[2:7] == [f"block1_{part}" for part in parts]
+    pictures = noise(2, 8, 8, 3)
+    np.testing.assert_allclose(network.extractor()(pictures), pictures / 255.0, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("given", "step", "filters"),
+    [
+        ({"pooling": "none"}, 1, 4),
+        ({"pooling": "none", "stride": 2}, 2, 3),
+        ({"pool_size": 3}, 3, 3),
+        ({"stride": 2, "pool_size": 3, "pool_stride": 2}, 4, 5),
+    ],
+)
+def test_a_residual_block_of_another_shape_projects_what_came_in(
+    given: dict[str, Any], step: int, filters: int
+) -> None:
+    network = build_network(convnet({"filters": filters, "residual": True, **given}, size=(8, 10)), 2)
+    kernel, bias = np.random.default_rng(2).normal(size=(3, filters)), np.arange(filters)
+    network.model.get_layer("block1_projection").set_weights([kernel.reshape(1, 1, 3, filters), bias])
+    pictures = noise(2, 8, 10, 3)
+    expected = pictures[:, ::step, ::step] / 255.0 @ kernel + bias
+    np.testing.assert_allclose(without_convolutions(network).extractor()(pictures), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_residual_block_adds_both_ways() -> None:
+    block = {"filters": 3, "kernel_size": 1, "residual": True, "pooling": "none", "activation": "linear"}
+    network = build_network(convnet(block), 2)
+    kernel = np.array([[1.0, -2.0, 0.5], [0.3, 0.7, -1.0], [2.0, 0.0, 1.0]])
+    network.model.get_layer("block1_conv").set_weights([kernel.reshape(1, 1, 3, 3), np.zeros(3)])
+    pictures = noise(2, 8, 8, 3)
+    expected = pictures / 255.0 @ (kernel + np.eye(3))
+    np.testing.assert_allclose(network.extractor()(pictures), expected, rtol=1e-5, atol=1e-6)
 
 
 # --- heads -----------------------------------------------------------------------------------------------------------
@@ -322,6 +565,120 @@ def test_the_seed_decides_the_initial_weights() -> None:
 
     assert np.array_equal(first(5), first(5))
     assert not np.array_equal(first(5), first(6))
+
+
+# --- other sizes -----------------------------------------------------------------------------------------------------
+
+RESIDUAL = {"filters": 4, "separable": True, "batch_norm": True, "norm_first": True, "residual": True, "stride": 2}
+SIZED: dict[str, Config] = {
+    "convnet": convnet(
+        {"filters": 3, "kernel_size": 3},
+        {**RESIDUAL, "convolutions": 2},
+        {**RESIDUAL, "dropout": 0.1},
+        head={"pooling": "global_max", "layers": [{"dense": 5}]},
+        size=(40, 40),
+    ),
+    "vgg16": configuration(backbone("vgg16"), size=(64, 64), color="grayscale"),
+    "mobilenetv2": configuration(backbone("mobilenetv2"), size=(64, 64)),
+}
+sized = pytest.mark.parametrize("name", SIZED)
+OTHER = (32, 96)  # halved five times like 64, so that MobileNets pad the same
+
+
+@cache
+def built(name: str) -> Network:
+    """A network of three classes; biases, scales and statistics have values of which no two are the same."""
+    network = build_network(SIZED[name], 3)
+    numbers = np.random.default_rng(3)
+    for weight in network.model.weights:
+        if len(weight.shape) == 1:
+            weight.assign(numbers.uniform(0.5, 1.5, weight.shape))
+    return network
+
+
+def pictures_for(network: Network) -> np.ndarray:
+    return noise(2, *network.model.input.shape[1:])
+
+
+@sized
+def test_a_resized_network_shares_all_layers_and_variables_in_the_same_order(name: str) -> None:
+    network = built(name)
+    resized = network.resized(OTHER)
+    channels = network.model.input.shape[-1]
+    assert resized.model.input.shape == (None, *OTHER, channels)
+    assert resized.model.output.shape == (None, 3)
+    assert layer_names(resized) == layer_names(network)
+    pairs = zip(network.model.weights, resized.model.weights, strict=True)
+    assert all(mine is other for mine, other in pairs)
+    pairs = zip(network.model.layers[1:], resized.model.layers[1:], strict=True)
+    assert all(mine is other for mine, other in pairs)
+    assert (resized.base, resized.features) == (network.base, network.features)
+
+
+@sized
+def test_a_resized_network_answers_as_one_that_was_built_for_the_size(name: str) -> None:
+    network = built(name)
+    data = SIZED[name].data.model_copy(update={"image_size": OTHER})
+    other = build_network(SIZED[name].model_copy(update={"data": data}), 3)
+    other.model.set_weights(network.model.get_weights())
+    resized, pictures = network.resized(OTHER), pictures_for(other)
+    np.testing.assert_allclose(resized.model(pictures), other.model(pictures), rtol=1e-4, atol=1e-6)
+    maps = resized.extractor()(pictures)
+    np.testing.assert_allclose(maps, other.extractor()(pictures), rtol=1e-4, atol=1e-6)
+    expected = other.logits()(pictures)
+    for logits in (resized.logits()(pictures), resized.logits(resized.features)(maps)):
+        np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
+
+
+@sized
+def test_views_of_the_original_stay_its_own(name: str) -> None:
+    network = built(name)
+    pictures = pictures_for(network)
+    expected = np.asarray(network.model(pictures))
+    logits = np.asarray(network.logits()(pictures))
+    resized = network.resized(OTHER)
+    resized.extractor()
+    resized.logits(resized.features)
+    assert network.resized(OTHER).extractor().output.shape == resized.extractor().output.shape
+    assert network.model.get_layer("logits").output is network.outputs["logits"]
+    assert network.model.get_layer(network.features).output.shape == network.extractor().output.shape
+    np.testing.assert_array_equal(network.model(pictures), expected)
+    np.testing.assert_array_equal(network.logits()(pictures), logits)
+    again = resized.resized(tuple(network.model.input.shape[1:3]))
+    np.testing.assert_array_equal(again.model(pictures), expected)
+
+
+@sized
+def test_what_a_resized_network_learns_the_original_knows(name: str) -> None:
+    network = built(name)
+    resized = network.resized(OTHER)
+    resized.thaw("all")
+    assert [weight.path for weight in network.model.trainable_weights] == [
+        weight.path for weight in resized.model.trainable_weights
+    ]
+    before = [weight.numpy() for weight in network.model.trainable_weights]
+    logits = resized.logits()
+    logits.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    logits.train_on_batch(pictures_for(resized), np.array([0, 2]))
+    pairs = zip(network.model.trainable_weights, before, strict=True)
+    moved = {weight.path for weight, old in pairs if np.any(weight.numpy() != old)}
+    assert {"logits/kernel", "logits/bias"} < moved  # and some before the head
+    resized.thaw("none")
+    head_only = ["logits"] if network.base else [layer.name for layer in network.model.layers if layer.weights]
+    trainable = {weight.path.split("/")[0] for weight in network.model.trainable_weights}
+    assert trainable == set(head_only)
+
+
+def test_a_flattening_head_takes_one_size_only() -> None:
+    network = build_network(convnet({"filters": 4}), 2)
+    with pytest.raises(ValueError, match="logits"):
+        network.resized((16, 16))
+
+
+def test_a_resized_network_keeps_its_dtypes() -> None:
+    network = build_network(SIZED["convnet"], 3, mixed_precision=True).resized(OTHER)
+    assert network.extractor().output.dtype == "float16"
+    assert network.logits().output.dtype == network.model.output.dtype == "float32"
 
 
 # --- dtypes ----------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import pytest
 
 from cnntrain.config import load_config
 from cnntrain.errors import ModelFileError, WriteError
-from cnntrain.models.network import build_network
+from cnntrain.models.network import Network, build_network
 from cnntrain.runs.model_file import load_model, read_class_names, save_model
 
 CLASSES = ("кот", "собака", "鸟, 魚")
@@ -23,11 +23,34 @@ CONVNET = {
 }
 
 
-def network_model(model: dict[str, Any], *, color: str = "rgb", mixed_precision: bool = False) -> Any:
-    """A model of three classes with random weights, for pictures of 32 × 32 pixels."""
+RESIDUAL = {
+    "filters": 4,
+    "convolutions": 2,
+    "separable": True,
+    "batch_norm": True,
+    "norm_first": True,
+    "residual": True,
+}
+XCEPTION = {
+    "kind": "convnet",
+    "blocks": [{"filters": 4, "bias": False}, {**RESIDUAL, "pool_size": 3, "pool_stride": 2, "dropout": 0.1}, RESIDUAL],
+    "head": {"pooling": "global_average", "layers": [{"dropout": 0.5}]},
+}
+
+
+def backbone(name: str) -> dict[str, Any]:
+    return {"kind": "pretrained", "backbone": name, "weights": "none", "head": {"pooling": "global_average"}}
+
+
+def network(model: dict[str, Any], *, color: str = "rgb", mixed_precision: bool = False) -> Network:
+    """A network of three classes with random weights, for pictures of 32 × 32 pixels."""
     data = {"source": "x", "image_size": [32, 32], "color": color}
     config = load_config({"data": data, "model": model}).config
-    return build_network(config, 3, mixed_precision=mixed_precision).model
+    return build_network(config, 3, mixed_precision=mixed_precision)
+
+
+def network_model(model: dict[str, Any], *, color: str = "rgb", mixed_precision: bool = False) -> Any:
+    return network(model, color=color, mixed_precision=mixed_precision).model
 
 
 def noise(channels: int = 3) -> np.ndarray:
@@ -49,8 +72,9 @@ def saved(model: Any, tmp_path: Path) -> Path:
     ("model", "color"),
     [
         (CONVNET, "rgb"),
+        (XCEPTION, "rgb"),
         *(
-            ({"kind": "pretrained", "backbone": name, "weights": "none", "head": {"pooling": "global_average"}}, color)
+            (backbone(name), color)
             for name, color in [
                 ("vgg16", "grayscale"),
                 ("resnet50", "rgb"),
@@ -72,6 +96,34 @@ def test_a_model_gives_the_same_answers_after_saving(tmp_path: Path, model: dict
         np.testing.assert_allclose(found(images), expected, rtol=1e-5, atol=1e-7)
         assert [layer.name for layer in found.layers] == [layer.name for layer in written.layers]
     assert read_class_names(path) == CLASSES
+
+
+@pytest.mark.parametrize(
+    ("model", "color"),
+    [(XCEPTION, "grayscale"), (backbone("vgg16"), "grayscale"), (backbone("mobilenetv2"), "rgb")],
+)
+def test_a_model_that_was_trained_at_another_size_too_is_saved_as_it_is(
+    tmp_path: Path, model: dict[str, Any], color: str
+) -> None:
+    built = network(model, color=color)
+    channels = 1 if color == "grayscale" else 3
+    untrained = np.asarray(built.model(noise(channels)))
+    resized = built.resized((48, 40))
+    resized.thaw("all")
+    logits = resized.logits()
+    logits.compile(keras.optimizers.SGD(1e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    logits.train_on_batch(np.ones((2, 48, 40, channels), "float32"), np.array([0, 2]))
+    resized.logits(resized.features)
+    built.thaw("none")
+    expected = np.asarray(built.model(noise(channels)))
+    assert np.any(expected != untrained)
+    path = tmp_path / "model.keras"
+    save_model(path, built.model, CLASSES)
+    found = keras.models.load_model(path)
+    np.testing.assert_allclose(found(noise(channels)), expected, rtol=1e-5, atol=1e-7)
+    assert found.input.shape == (None, 32, 32, channels)
+    assert [layer.name for layer in found.layers] == [layer.name for layer in built.model.layers]
+    assert {len(layer._inbound_nodes) for layer in found.layers} == {1}
 
 
 def test_a_model_keeps_its_dtypes_after_saving(tmp_path: Path) -> None:

@@ -40,6 +40,44 @@ def test_every_layer_has_its_shape_activations_parameters_and_stages() -> None:
     )
 
 
+def residual() -> Network:
+    """8 × 10 pixels → 8 × 10 × 4 → 4 × 5 × 4, and beside it 1 × 1 convolutions that skip pixels → their sum → 4 → 1."""
+    block = {"filters": 4, "separable": True, "batch_norm": True, "norm_first": True, "residual": True}
+    model = {"kind": "convnet", "blocks": [block], "head": {"pooling": "global_average"}}
+    return network(model, size=(8, 10), classes=2)
+
+
+def test_a_residual_block_is_told_with_its_separable_convolution_and_its_projection() -> None:
+    stages = ("train",)
+    summary = summarize(residual(), {"train": "all"})
+    assert summary.layers == (
+        LayerRow("pictures", "InputLayer", (8, 10, 3), 240, 0, ()),
+        LayerRow("rescaling", "Rescaling", (8, 10, 3), 240, 0, ()),
+        LayerRow("block1_batch_norm", "BatchNormalization", (8, 10, 3), 240, 3 * 4, stages),
+        LayerRow("block1_activation", "Activation", (8, 10, 3), 240, 0, ()),
+        LayerRow("block1_conv", "SeparableConv2D", (8, 10, 4), 320, 9 * 3 + 3 * 4, stages),
+        LayerRow("block1_pool", "MaxPooling2D", (4, 5, 4), 80, 0, ()),
+        LayerRow("block1_projection", "Conv2D", (4, 5, 4), 80, 3 * 4, stages),
+        LayerRow("block1_add", "Add", (4, 5, 4), 80, 0, ()),
+        LayerRow("head_global_average", "GlobalAveragePooling2D", (4,), 4, 0, ()),
+        LayerRow("logits", "Dense", (1,), 1, 4 + 1, stages),
+        LayerRow("probabilities", "Activation", (1,), 1, 0, ()),
+    )
+    assert summary.parameters == 12 + 39 + 12 + 5
+    assert summary.parameters_without_head == 12 + 39 + 12
+    assert summary.trainable == {"train": 6 + 39 + 12 + 5}
+
+
+def test_a_resized_network_is_told_in_its_own_size() -> None:
+    original = residual()
+    resized = summarize(original.resized((4, 6)), {"train": "all"})
+    shapes = {row.name: row.shape for row in resized.layers}
+    assert (shapes["pictures"], shapes["block1_conv"], shapes["block1_add"]) == ((4, 6, 3), (4, 6, 4), (2, 3, 4))
+    whole = summarize(original, {"train": "all"})
+    assert whole.layers[0].shape == (8, 10, 3)
+    assert (resized.parameters, resized.trainable) == (whole.parameters, whole.trainable)
+
+
 def test_totals_by_hand() -> None:
     summary = summarize(small(), {"train": "all"})
     assert summary.parameters == 108 + 16 + 245 + 18

@@ -1,6 +1,7 @@
 """The loop over stages and epochs, on networks small enough to train in a moment."""
 
 import math
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from cnntrain.data.pipeline import open_pictures
 from cnntrain.errors import TrainingError
 from cnntrain.models.network import Network, build_network
 from cnntrain.runs.history import EpochRow
+from cnntrain.training.averaging import WeightAverage
 from cnntrain.training.events import EpochDone, Event, Message, StageStarted, StepDone
 from cnntrain.training.loop import Opened, Trainer
 from cnntrain.training.progress import Progress
@@ -49,15 +51,20 @@ def _trainer(
 ) -> tuple[Trainer, Network]:
     keras.utils.set_random_seed(config.seed)
     network = build_network(config, len(data_set.classes))
-    train, held_out = (
-        open_pictures(data_set.split(split), data_set.classes, preprocessing_of(config.data), cache="memory")
-        for split in ("train", "validation")
-    )
+
+    def opened(size: tuple[int, int]) -> Opened:
+        preprocessing = replace(preprocessing_of(config.data), height=size[0], width=size[1])
+        train, held_out = (
+            open_pictures(data_set.split(split), data_set.classes, preprocessing, cache="memory")
+            for split in ("train", "validation")
+        )
+        return Opened(train, held_out if validation else None)
+
     trainer = Trainer(
         config,
         network,
         class_count=len(data_set.classes),
-        open_pictures=lambda _: Opened(train, held_out if validation else None),
+        open_pictures=opened,
         on_event=(lambda _: None) if events is None else events.append,
         on_epoch=lambda _: None,
     )
@@ -157,14 +164,17 @@ def test_an_epoch_that_is_not_finite_is_never_best(
 ) -> None:
     config, data_set = _config(split_folder, epochs=3, monitor=monitor)
     trainer, _ = _trainer(config, data_set)
-    run_epoch = Trainer._run_epoch
+    train, validate = Trainer._train, Trainer._validate
 
-    def damaged(self: Trainer, *arguments: Any) -> Any:
-        row = run_epoch(self, *arguments)
-        better = {"val_loss": math.nan, "val_accuracy": 1.0, "loss": 0.0}
-        return type(row)(**{**_as_dict(row), **better}) if row.epoch == 1 else row
+    def damaged(self: Trainer, *arguments: Any) -> dict[str, float]:
+        return {**train(self, *arguments), **({} if self.progress.history else {"loss": 0.0})}
 
-    monkeypatch.setattr(Trainer, "_run_epoch", damaged)
+    def not_finite(self: Trainer, *arguments: Any) -> dict[str, float]:
+        found = validate(self, *arguments)
+        return found if self.progress.history else {"loss": math.nan, "accuracy": 1.0}
+
+    monkeypatch.setattr(Trainer, "_train", damaged)
+    monkeypatch.setattr(Trainer, "_validate", not_finite)
     progress = trainer.run()
     assert progress.best is not None
     assert progress.best.epoch in (2, 3)
@@ -198,10 +208,6 @@ def test_the_next_stage_gets_the_best_of_its_predecessor_and_the_run_the_best_of
 def _named(loss: float) -> list[Any]:
     """Weights that one can tell apart."""
     return [loss]
-
-
-def _as_dict(row: Any) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in type(row).__slots__}
 
 
 def test_without_validation_the_training_loss_is_monitored(split_folder: Path) -> None:
@@ -256,13 +262,13 @@ def _passes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     from cnntrain.training import loop
 
     seen: list[str] = []
-    extract = loop.extract
+    extract = loop.extract_split
 
     def counted(*arguments: Any, **options: Any) -> Any:
         seen.append(options["task"])
         return extract(*arguments, **options)
 
-    monkeypatch.setattr(loop, "extract", counted)
+    monkeypatch.setattr(loop, "extract_split", counted)
     return seen
 
 
@@ -275,7 +281,7 @@ def test_a_frozen_base_runs_once_and_the_whole_model_learns_the_same(
     with_features = trainer.run()
     assert seen == ["features of train", "features of validation"]
 
-    monkeypatch.setattr(Trainer, "_stage_data", _end_to_end)
+    monkeypatch.setattr(Trainer, "_stage_inputs", _end_to_end)
     trainer, whole = _trainer(config, data_set)
     end_to_end = trainer.run()
     for first, second in zip(with_features.history, end_to_end.history, strict=True):
@@ -288,9 +294,10 @@ def test_a_frozen_base_runs_once_and_the_whole_model_learns_the_same(
 
 def _end_to_end(self: Trainer, stage: Any) -> Any:
     """Every stage on pictures, as a plain script would do it."""
-    from cnntrain.training.loop import _StageData
+    from cnntrain.training.loop import _StageInputs
 
-    return _StageData(self._network.logits(), self._train, self._validation, self._config.augment)
+    _, opened = self._at_size(stage.image_size)
+    return _StageInputs(self._network.logits(), opened, self._config.augment)
 
 
 def test_features_are_made_again_after_the_base_was_thawed(
@@ -350,3 +357,105 @@ def test_fine_tuning_moves_what_is_thawed_and_no_batch_statistics(
 def test_progress_starts_empty() -> None:
     assert Progress().best is None
     assert Progress().history == []
+
+
+# weight averages
+
+
+def test_the_average_follows_all_weights_that_train_and_lies_in_place_for_a_while(split_folder: Path) -> None:
+    config, data_set = _config(split_folder, model={**SMALL, "blocks": [{"filters": 2, "batch_norm": True}]})
+    network = build_network(config, len(data_set.classes))
+    average = WeightAverage(network, 0.25)
+    statistics = network.model.get_layer("block1_batch_norm").moving_mean
+    begin = statistics.numpy()
+    statistics.assign(begin + 1.0)
+    average.on_train_batch_end(0)  # momentum (1 + 1) / (10 + 1)
+    expected = begin + 9 / 11
+    statistics.assign(begin + 3.0)
+    average.on_train_batch_end(1)  # momentum 0.25 = (1 + 2) / (10 + 2)
+    expected = expected + 0.75 * (begin + 3.0 - expected)
+    statistics.assign(begin + 5.0)
+    average.on_train_batch_end(2)  # momentum at its limit
+    expected = expected + 0.75 * (begin + 5.0 - expected)
+    with average.in_place():
+        np.testing.assert_allclose(statistics.numpy(), expected, rtol=1e-6)
+    np.testing.assert_array_equal(statistics.numpy(), begin + 5.0)
+
+
+def test_what_is_validated_and_kept_is_the_average(split_folder: Path) -> None:
+    config, data_set = _config(split_folder, ema=0.5, epochs=3, monitor="loss")
+    trainer, network = _trainer(config, data_set)
+    seen: list[list[Any]] = []
+    current = []
+    keep = Progress.keep
+
+    def spy(self: Progress, *arguments: Any, **options: Any) -> bool:
+        seen.append(network.model.get_weights())
+        return keep(self, *arguments, **options)
+
+    train = Trainer._train
+
+    def after(self: Trainer, *arguments: Any) -> dict[str, float]:
+        found = train(self, *arguments)
+        current.append(network.model.get_weights())
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Progress, "keep", spy)
+        patch.setattr(Trainer, "_train", after)
+        progress = trainer.run()
+    assert progress.best is not None
+    kept = seen[progress.best.epoch - 1]
+    assert all(np.array_equal(a, b) for a, b in zip(network.model.get_weights(), kept, strict=True))
+    assert not all(np.allclose(a, b) for a, b in zip(kept, current[progress.best.epoch - 1], strict=True))
+
+
+def test_training_goes_on_from_the_weights_and_not_from_their_average(split_folder: Path) -> None:
+    plain, network = _trainer(*_config(split_folder, epochs=3, monitor="loss"))
+    averaged, other = _trainer(*_config(split_folder, epochs=3, monitor="loss", ema=0.9))
+    losses = [[row.loss for row in trainer.run().history] for trainer in (plain, averaged)]
+    assert losses[0] == losses[1]
+    weights = zip(network.model.get_weights(), other.model.get_weights(), strict=True)
+    assert not all(np.allclose(a, b) for a, b in weights)
+
+
+# stages of other image sizes
+
+
+GLOBAL: dict[str, Any] = {"kind": "convnet", "blocks": [{"filters": 4}], "head": {"pooling": "global_average"}}
+
+
+def test_a_stage_at_another_size_goes_on_with_weights_optimizer_and_schedule(split_folder: Path) -> None:
+    stages = [{"name": "small", "image_size": [8, 8], "epochs": 2}, {"name": "usual", "epochs": 1}]
+    config, data_set = _config(split_folder, model=GLOBAL, schedule="cosine", stages=stages)
+    events: list[Event] = []
+    trainer, network = _trainer(config, data_set, events=events)
+    progress = trainer.run()
+    steps = -(-len(data_set.split("train")) // 5)
+    rates = [row.learning_rate for row in progress.history]
+    expected = [0.01 * (1 + math.cos(math.pi * done / 3)) / 2 for done in (1, 2, 3)]
+    assert rates == pytest.approx(expected, abs=1e-8)  # one cosine over three epochs
+    assert int(trainer._optimizer.iterations) == 3 * steps
+    assert network.model.input_shape == (None, 12, 12, 3)
+    assert progress.best is not None
+    assert progress.best.epoch == 3  # the only one at the size that the model is used with
+    assert [event.is_best for event in events if isinstance(event, EpochDone)] == [False, False, True]
+
+
+def test_the_weights_after_a_smaller_stage_are_the_last_ones_not_the_best(split_folder: Path) -> None:
+    stages = [{"name": "small", "image_size": [8, 8], "epochs": 2}, {"name": "usual", "epochs": 1}]
+    config, data_set = _config(split_folder, model=GLOBAL, stages=stages, monitor="val_accuracy")
+    trainer, network = _trainer(config, data_set)
+    at_end_of_stage: list[Any] = []
+    run_stage = Trainer._run_stage
+
+    def spy(self: Trainer, stage: Any) -> None:
+        at_end_of_stage.append(network.model.get_weights())
+        run_stage(self, stage)
+        at_end_of_stage.append(network.model.get_weights())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "_run_stage", spy)
+        trainer.run()
+    after_small, before_usual = at_end_of_stage[1:3]
+    assert all(np.array_equal(a, b) for a, b in zip(after_small, before_usual, strict=True))

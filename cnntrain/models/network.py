@@ -1,6 +1,7 @@
 """The network that is trained: one flat graph from raw pictures to probabilities."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -24,11 +25,14 @@ class Network:
             there are two classes, else (N, classes). Not compiled.
         base: Names of the backbone's layers from the picture upwards; empty for a convnet.
         features: Name of the layer that gives the feature maps to the head.
+        outputs: The symbolic output of every layer in this graph, by the layer's name. A layer may stand in graphs for
+            several sizes of pictures; asked itself, it knows only the first of its outputs.
     """
 
     model: keras.Model
     base: tuple[str, ...]
     features: str
+    outputs: Mapping[str, Any]
 
     @property
     def base_parameters(self) -> int:
@@ -43,12 +47,26 @@ class Network:
         Args:
             start: Name of the layer whose outputs are the input of the view; the pictures when absent.
         """
-        inputs = self.model.input if start is None else self.model.get_layer(start).output
-        return keras.Model(inputs, self.model.get_layer(LOGITS).output)
+        inputs = self.model.input if start is None else self.outputs[start]
+        return keras.Model(inputs, self.outputs[LOGITS])
 
     def extractor(self) -> keras.Model:
         """The part that turns pictures into feature maps, sharing all layers."""
-        return keras.Model(self.model.input, self.model.get_layer(self.features).output)
+        return keras.Model(self.model.input, self.outputs[self.features])
+
+    def resized(self, image_size: tuple[int, int]) -> "Network":
+        """The same layers on pictures of another size: what one of the two networks learns, the other knows.
+
+        Zeros that a backbone pads with are as many as at the size it was built for.
+
+        Args:
+            image_size: Height and width in pixels.
+
+        Raises:
+            ValueError: A layer takes no feature maps of the size that results.
+        """
+        model, outputs = resize(self.model, image_size)
+        return replace(self, model=model, outputs=outputs)
 
     def thaw(self, unfreeze: str) -> None:
         """Decides which layers train: the head always, of the backbone those from `unfreeze` on.
@@ -65,6 +83,32 @@ class Network:
         for layer in self.model.layers:
             is_statistics = layer.name in base and isinstance(layer, keras.layers.BatchNormalization)
             layer.trainable = not is_statistics and (layer.name in thawed or layer.name not in base)
+
+
+def resize(model: keras.Model, image_size: tuple[int, int]) -> tuple[keras.Model, Mapping[str, Any]]:
+    """Puts the layers of a flat graph on an input of another size; they are shared, and so are their weights.
+
+    Args:
+        model: From pictures (N, height, width, channels).
+        image_size: Height and width in pixels.
+
+    Returns:
+        The model, and the symbolic output of every layer in it, by the layer's name.
+
+    Raises:
+        ValueError: A layer takes no feature maps of the size that results.
+    """
+    pictures = keras.Input((*image_size, model.input.shape[-1]), dtype=model.input.dtype, name=model.input.name)
+    outputs = {pictures.name: pictures}
+
+    def call(layer: Any, *arguments: Any, **options: Any) -> Any:
+        outputs[layer.name] = layer(*arguments, **options)
+        return outputs[layer.name]
+
+    twin = keras.models.clone_model(
+        model, input_tensors=pictures, clone_function=lambda layer: layer, call_function=call
+    )
+    return twin, outputs
 
 
 def build_network(config: Config, class_count: int, *, mixed_precision: bool = False) -> Network:
@@ -99,7 +143,8 @@ def _build(config: Config, class_count: int) -> Network:
         features, base = build_backbone(pictures, config.model.backbone, config.model.weights)
         name = base[-1]
     outputs = _build_head(features, config.model.head, class_count)
-    return Network(model=keras.Model(pictures, outputs, name="cnntrain"), base=base, features=name)
+    model = keras.Model(pictures, outputs, name="cnntrain")
+    return Network(model, base, name, {layer.name: layer.output for layer in model.layers})
 
 
 def _layer_of(tensor: Any) -> str:

@@ -67,7 +67,7 @@ def summarize(network: Network, stages: Mapping[str, str]) -> Summary:
         for layer in network.model.layers:
             if layer.trainable_weights:
                 trains[layer.name].append(stage)
-    rows = tuple(_row(layer, tuple(trains[layer.name])) for layer in network.model.layers)
+    rows = tuple(_row(layer, network.outputs[layer.name], tuple(trains[layer.name])) for layer in network.model.layers)
     return Summary(
         layers=rows,
         parameters=network.model.count_params(),
@@ -77,8 +77,8 @@ def summarize(network: Network, stages: Mapping[str, str]) -> Summary:
     )
 
 
-def _row(layer: Any, trains: tuple[str, ...]) -> LayerRow:
-    shape = tuple(int(side) for side in layer.output.shape[1:])
+def _row(layer: Any, output: Any, trains: tuple[str, ...]) -> LayerRow:
+    shape = tuple(int(side) for side in output.shape[1:])
     return LayerRow(
         name=layer.name,
         kind=type(layer).__name__,

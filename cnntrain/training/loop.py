@@ -200,7 +200,31 @@ class Trainer:
     def _run_epoch(self, stage: StagePlan, inputs: _StageInputs, validation: Any, steps: int) -> EpochRow:
         """Trains and validates once, and keeps the weights if they are the best so far."""
         epoch = len(self.progress.history) + 1
-        train, model = inputs.opened.train, inputs.model
+        validation_steps = steps_of(len(inputs.opened.validation or ()), self._config.data.batch_size)
+        watch = _EpochWatch(stage.name, epoch, steps, validation_steps, self._on_event)
+        start = time.perf_counter()
+        trained = self._train(inputs, epoch, watch)
+        seconds = time.perf_counter() - start
+        with self._averaged():
+            validated = {} if validation is None else self._validate(inputs.model, validation, watch)
+            row = EpochRow(
+                stage=stage.name,
+                epoch=epoch,
+                loss=trained["loss"],
+                accuracy=trained["accuracy"],
+                val_loss=validated.get("loss"),
+                val_accuracy=validated.get("accuracy"),
+                learning_rate=float(f"{float(inputs.model.optimizer.learning_rate):.7g}"),  # the digits of float32
+                seconds=round(time.perf_counter() - start, 3),
+                images_per_second=round(len(inputs.opened.train) / seconds, 2),
+            )
+            self._keep(stage, row)
+        return row
+
+    def _train(self, inputs: _StageInputs, epoch: int, watch: keras.callbacks.Callback) -> dict[str, float]:
+        """Loss and accuracy of the training steps of an epoch."""
+        train = inputs.opened.train
+        is_balanced = self._config.train.class_weights == "balanced"
         batches = training_batches(
             train,
             class_count=self._class_count,
@@ -208,31 +232,16 @@ class Trainer:
             seed=self._config.seed,
             epoch=epoch,
             augment=inputs.augment,
-            class_weights=self._class_weights(train),
+            class_weights=_class_weights(train.labels, self._class_count) if is_balanced else None,
         )
-        validation_steps = steps_of(len(inputs.opened.validation or ()), self._config.data.batch_size)
-        watch = _EpochWatch(stage.name, epoch, steps, validation_steps, self._on_event)
-        start = time.perf_counter()
         followers = [watch, *([self._average] if self._average else [])]
-        logs = model.fit(batches, verbose=0, shuffle=False, callbacks=followers).history
-        trained = time.perf_counter()
-        with self._averaged():
-            found = {}
-            if validation is not None:
-                found = model.evaluate(validation, verbose=0, return_dict=True, callbacks=[watch])
-            row = EpochRow(
-                stage=stage.name,
-                epoch=epoch,
-                loss=float(logs["loss"][0]),
-                accuracy=float(logs["accuracy"][0]),
-                val_loss=found.get("loss"),
-                val_accuracy=found.get("accuracy"),
-                learning_rate=float(f"{float(model.optimizer.learning_rate):.7g}"),  # the digits that float32 has
-                seconds=round(time.perf_counter() - start, 3),
-                images_per_second=round(len(train) / (trained - start), 2),
-            )
-            self._keep(stage, row)
-        return row
+        logs = inputs.model.fit(batches, verbose=0, shuffle=False, callbacks=followers).history
+        return {name: float(logs[name][0]) for name in ("loss", "accuracy")}
+
+    def _validate(self, model: Any, validation: Any, watch: keras.callbacks.Callback) -> dict[str, float]:
+        """Loss and accuracy on the validation pictures."""
+        found: dict[str, float] = model.evaluate(validation, verbose=0, return_dict=True, callbacks=[watch])
+        return found
 
     def _averaged(self) -> AbstractContextManager[None]:
         """In this context the network holds the average of its weights, where one is made."""
@@ -245,16 +254,6 @@ class Trainer:
         is_best = self.progress.keep(row, self._config.train.monitor, weights, is_candidate=is_candidate)
         self._on_event(EpochDone(row, self._total_epochs, is_best))
         self._on_epoch(self.progress)
-
-    def _class_weights(self, train: Pictures) -> npt.NDArray[np.float32] | None:
-        """Weight of each class, where they are balanced, as scikit-learn does it.
-
-        That is pictures / (classes × pictures of the class).
-        """
-        if self._config.train.class_weights == "none":
-            return None
-        counts = np.bincount(train.labels, minlength=self._class_count)
-        return (len(train) / (self._class_count * np.maximum(counts, 1))).astype(np.float32)
 
 
 def _trains_on_features(config: Config, stage: StagePlan) -> bool:
@@ -286,3 +285,9 @@ class _EpochWatch(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_test_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         self._on_event(StepDone("validation", batch + 1, self._validation_steps))
+
+
+def _class_weights(labels: npt.NDArray[np.int64], class_count: int) -> npt.NDArray[np.float32]:
+    """Weight of each class: pictures / (classes × pictures of the class), as scikit-learn's `balanced`."""
+    counts = np.bincount(labels, minlength=class_count)
+    return (len(labels) / (class_count * np.maximum(counts, 1))).astype(np.float32)

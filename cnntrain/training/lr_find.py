@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from cnntrain.config.sections import Augment
 from cnntrain.config.stages import StagePlan
-from cnntrain.data.cache import choose_cache, machine_memory
+from cnntrain.data.cache import Cache, choose_cache, machine_memory
 from cnntrain.data.data_set import DataSet
 from cnntrain.data.decoder import preprocessing_of
 from cnntrain.data.inspection import changed_files
@@ -29,7 +29,9 @@ from cnntrain.training.session import out_of_memory
 FEWEST_STEPS = 10
 _EXPLODED = 4.0  # times the smallest smoothed loss, as in fastai
 _FORGETTING = 0.75  # decades of the rate in which a loss's weight in the average falls to 1/e
-_CALM = 0.2  # part of the test at its beginning, in which the rate is too small to change the loss
+_CALM = 0.2  # part of the test at its beginning, in which the rate should be too small to change the loss
+_CLEAR = 1.5  # standard deviations of the losses there; a smaller fall may be noise
+_ROUNDING = 1e-3  # part of the loss; a smaller fall is none
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class RangeTest:
 
 @dataclass(frozen=True)
 class Suggestion:
-    """Learning rates that a range test suggests; both are absent where the loss never falls.
+    """Learning rates that a range test suggests; they are absent where the loss never falls.
 
     Args:
         minimum: A tenth of the rate at which the smoothed loss is smallest.
@@ -60,6 +62,16 @@ class Suggestion:
     minimum: float | None = None
     steepest: float | None = None
     is_open: bool = False
+
+    @property
+    def best(self) -> float | None:
+        """The lower of both.
+
+        It is the minimum where the loss turns up soon after its fall: there the average, which lags behind, is steepest
+        at rates that are too high for a whole training. Where the loss stays low for long, it does so for what has been
+        learnt before, and the steepest fall is what says something about the rate.
+        """
+        return None if self.minimum is None or self.steepest is None else min(self.minimum, self.steepest)
 
 
 class _Average:
@@ -72,13 +84,13 @@ class _Average:
 
     def __init__(self, decades: float) -> None:
         self._momentum = math.exp(-decades / _FORGETTING)
-        self._sum = self._share = 0.0
+        self._sum = self._weight = 0.0
 
     def add(self, value: float) -> float:
         """Takes a value; gives the average."""
-        self._sum = self._momentum * self._sum + (1.0 - self._momentum) * value
-        self._share = self._momentum * self._share + (1.0 - self._momentum)
-        return self._sum / self._share
+        self._sum = self._momentum * self._sum + value
+        self._weight = self._momentum * self._weight + 1.0
+        return self._sum / self._weight
 
 
 def smooth(rates: Sequence[float], losses: Sequence[float]) -> tuple[float, ...]:
@@ -94,8 +106,8 @@ def _decades_a_step(rates: Sequence[float]) -> float:
 def suggest(rates: Sequence[float], losses: Sequence[float]) -> Suggestion:
     """Reads learning rates off a range test.
 
-    The loss counts as falling when its average comes down from the mean of the first fifth by more than the standard
-    deviation of those losses, and by one per cent at least: four deviations or so of the average itself.
+    The loss falls when, after the first fifth of the steps, its average comes down from the mean of that fifth by more
+    than 1.5 standard deviations of its losses, which few curves of pure noise do.
 
     Args:
         rates: Growing geometrically, above zero.
@@ -106,16 +118,15 @@ def suggest(rates: Sequence[float], losses: Sequence[float]) -> Suggestion:
     """
     if len(rates) < 2 or len(rates) != len(losses):
         raise ValueError(f"a suggestion needs two rates or more, each with a loss; got: {len(rates)} and {len(losses)}")
-    smoothed = np.array(smooth(rates, losses))
-    lowest = int(smoothed.argmin())
-    calm = np.array(losses[: max(math.ceil(_CALM * len(losses)), 2)])
-    level = float(calm.mean())
-    if level - smoothed[lowest] <= max(float(calm.std()), 0.01 * level):
+    smoothed, first = np.array(smooth(rates, losses)), math.ceil(_CALM * len(losses))
+    lowest = first + int(smoothed[first:].argmin())
+    calm = np.array(losses[:first])
+    fall = float(calm.mean()) - float(smoothed[lowest])
+    if fall <= max(_CLEAR * float(calm.std()), _ROUNDING * float(calm.mean())):
         return Suggestion()
-    slopes = np.gradient(smoothed[: lowest + 1], np.log10(rates[: lowest + 1]))
-    return Suggestion(
-        minimum=rates[lowest] / 10.0, steepest=rates[int(slopes.argmin())], is_open=lowest == len(rates) - 1
-    )
+    slopes = np.gradient(smoothed, np.log10(rates))[first : lowest + 1]
+    steepest = first + int(slopes.argmin())
+    return Suggestion(minimum=rates[lowest] / 10.0, steepest=rates[steepest], is_open=lowest == len(rates) - 1)
 
 
 def run_range_test(
@@ -197,8 +208,9 @@ def _inputs(
             network.extractor(), opened, batch_size=batch_size, task="features of train", on_event=on_event
         )
         return network.logits(network.features), features, Augment()
-    has_room = choose_cache(len(examples), preprocessing, memory=machine_memory(), disk=0) == "memory"
-    cache = "memory" if are_seen_twice and has_room and config.data.cache != "none" else "none"
+    cache: Cache = "none"
+    if are_seen_twice and config.data.cache != "none":
+        cache = choose_cache(len(examples), preprocessing, memory=machine_memory(), disk=0)
     return network.logits(), open_pictures(examples, prepared.classes, preprocessing, cache=cache), config.augment
 
 
@@ -229,4 +241,6 @@ def _failures_told(prepared: Prepared, data_set: DataSet) -> Iterator[None]:
         changed = changed_files(data_set.split("train"))
         if not changed:
             raise
-        raise DataError(f"{changed[0]} has gone or changed since it was looked at; put it back and try again") from error
+        raise DataError(
+            f"{changed[0]} has gone or changed since it was looked at; put it back and try again"
+        ) from error
