@@ -6,6 +6,7 @@ if TYPE_CHECKING:
     from cnntrain.api import (
         evaluate,
         explain_activations,
+        find_learning_rate,
         fit,
         fit_folds,
         load_run,
@@ -21,6 +22,7 @@ __all__ = [
     "__version__",
     "evaluate",
     "explain_activations",
+    "find_learning_rate",
     "fit",
     "fit_folds",
     "load_run",

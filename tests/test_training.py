@@ -20,6 +20,7 @@ from cnntrain.errors import TrainingError
 from cnntrain.models.network import Network, build_network
 from cnntrain.runs.history import EpochRow
 from cnntrain.training.averaging import WeightAverage
+from cnntrain.training.class_weights import class_weights
 from cnntrain.training.events import EpochDone, Event, Message, StageStarted, StepDone
 from cnntrain.training.loop import Opened, Trainer
 from cnntrain.training.progress import Progress
@@ -224,11 +225,13 @@ def test_without_validation_the_training_loss_is_monitored(split_folder: Path) -
 def test_balanced_weights_are_those_of_scikit_learn(split_folder: Path) -> None:
     from sklearn.utils.class_weight import compute_class_weight
 
-    from cnntrain.training.loop import _class_weights
-
     labels = np.array([0, 0, 0, 1, 2, 2])
     expected = compute_class_weight("balanced", classes=np.array([0, 1, 2]), y=labels)
-    np.testing.assert_allclose(_class_weights(labels, 3), expected, rtol=1e-6)
+    config, _ = _config(split_folder, class_weights="balanced")
+    found = class_weights(config, labels, 3)
+    assert found is not None
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert class_weights(_config(split_folder)[0], labels, 3) is None
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ from cnntrain.api.cross_validation import CrossValidation, fit_folds
 from cnntrain.api.data import split, write_dataset
 from cnntrain.api.evaluation import Evaluation, evaluate
 from cnntrain.api.explanation import ActivationPictures, explain_activations
+from cnntrain.api.lr_finding import LearningRates, find_learning_rate
 from cnntrain.api.plotting import SMOOTHING, plot
 from cnntrain.api.prediction import predict
 from cnntrain.api.scanning import scan, write_scan
@@ -24,6 +25,7 @@ __all__ = [
     "Evaluation",
     "Event",
     "Finding",
+    "LearningRates",
     "Message",
     "Predictions",
     "Run",
@@ -34,6 +36,7 @@ __all__ = [
     "as_line",
     "evaluate",
     "explain_activations",
+    "find_learning_rate",
     "fit",
     "fit_folds",
     "load_run",

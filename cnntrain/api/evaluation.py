@@ -1,12 +1,12 @@
 """`cnntrain evaluate`: how good a run's model is."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from cnntrain.data.examples import SPLITS
+from cnntrain.data.examples import SPLITS, Example
 from cnntrain.errors import UsageError
 from cnntrain.files import write_bytes, write_json, write_text
 from cnntrain.runs.run import Run, open_run
@@ -14,10 +14,14 @@ from cnntrain.runtime import DeviceChoice, prepare
 from cnntrain.training.events import Message, OnEvent, StepDone, ignore, pictures_told
 
 if TYPE_CHECKING:
+    from cnntrain.data.decoder import Preprocessing
     from cnntrain.data.inspection import Skipped
+    from cnntrain.evaluation.answering import Flip
     from cnntrain.evaluation.answers import Answers
     from cnntrain.evaluation.metrics import Metrics
     from cnntrain.evaluation.trust import Trusted
+
+_AVERAGED = "_tta"  # how the folders of averaged evaluations end
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class Evaluation:
         notes: What the user should know about the data.
         leaks: Number of pictures that the run was trained on.
         skipped: Bad pictures that were left out.
+        tta: Which mirror images the probabilities are averaged over, if any (test-time augmentation).
     """
 
     name: str
@@ -41,12 +46,13 @@ class Evaluation:
     notes: tuple[str, ...]
     leaks: int = 0
     skipped: "tuple[Skipped, ...]" = ()
+    tta: "Flip | None" = None
 
     def to_json(self) -> dict[str, Any]:
         """What `metrics.json` holds."""
         skipped = [asdict(picture) for picture in self.skipped]
-        found = {"name": self.name, "data": dict(self.data), "notes": list(self.notes), "leaks": self.leaks}
-        return {**found, "skipped": skipped, **self.metrics.to_json()}
+        found = {"name": self.name, "tta": self.tta, "data": dict(self.data), "notes": list(self.notes)}
+        return {**found, "leaks": self.leaks, "skipped": skipped, **self.metrics.to_json()}
 
 
 def evaluate(
@@ -58,10 +64,13 @@ def evaluate(
     label_regex: str | None = None,
     bad_images: Literal["error", "skip"] | None = None,
     allow_leak: bool = False,
+    tta: bool = False,
     device: DeviceChoice = "auto",
     on_event: OnEvent | None = None,
 ) -> Evaluation:
     """Measures a run's model on one of its splits or on other pictures, and writes `RUN/evaluation/NAME/`.
+
+    With `tta` (test-time augmentation) that is `NAME_tta/`: both results stay.
 
     Args:
         run: A run, or its folder.
@@ -71,11 +80,14 @@ def evaluate(
         label_regex: Finds the class in the path of a picture of `data`.
         bad_images: Whether bad pictures of `data` are an error or are left out; as in the run's fit when absent.
         allow_leak: Whether pictures of `data` may be among those that the run was trained on; it is recorded.
+        tta: Whether the probabilities of each picture are averaged over it and the mirror images that the run was
+            trained with, those of `augment.flip`.
         device: `auto`, `cpu` or `gpu`.
         on_event: Told how far it is.
 
     Raises:
-        UsageError: The arguments contradict each other, or the name is that of a split or no folder's name.
+        UsageError: The arguments contradict each other, the name is that of a split or no folder's name, or `tta` is
+            asked for and the run was trained without mirror images.
         RunError: There is no such run.
         ModelFileError: The run's model is missing or damaged.
         DataError: The pictures are missing, bad, of unknown classes, changed since the run was fitted, or among those
@@ -85,13 +97,11 @@ def evaluate(
     run = run if isinstance(run, Run) else open_run(Path(run))
     listener = on_event or ignore
     name = _evaluation_name(split, data, name)
-    folder = run.directory.evaluation(name)
+    flip = _flip_of(run) if tta else "none"
+    folder = run.directory.evaluation(f"{name}{_AVERAGED}" if tta else name)
     source = str(data or run.config.data.source)
     _check_same_source(folder, source)
     prepare(device)
-    from cnntrain.data.fingerprint import fingerprint
-    from cnntrain.data.pipeline import open_pictures
-    from cnntrain.evaluation.answering import answer
     from cnntrain.evaluation.metrics import compute_metrics
     from cnntrain.evaluation.trust import open_model
 
@@ -104,16 +114,18 @@ def evaluate(
     notes = (*notes, *_warnings(run, name, trusted))
     for note in notes:
         listener(Message(note))
-    answers = answer(
-        model,
-        open_pictures(trusted.examples, run.classes, preprocessing),
-        run.classes,
-        on_batch=lambda step, steps: listener(StepDone("pictures", step, steps)),
+    answers = _answers(run, model, preprocessing, trusted.examples, flip, listener)
+    measured = {"source": source, "label_regex": label_regex, "fingerprint": _fingerprint(trusted.examples)}
+    found = Evaluation(
+        name,
+        folder,
+        compute_metrics(answers),
+        measured,
+        notes,
+        len(trusted.leaks),
+        trusted.skipped,
+        None if flip == "none" else flip,
     )
-    measured = {"source": source, "label_regex": label_regex}
-    # without splits, so that pictures have one fingerprint, whoever brings them
-    measured["fingerprint"] = fingerprint([replace(example, split="") for example in trusted.examples])
-    found = Evaluation(name, folder, compute_metrics(answers), measured, notes, len(trusted.leaks), trusted.skipped)
     _write_evaluation(found, answers)
     return found
 
@@ -142,6 +154,45 @@ def _other_pictures(
     examples, notes = examples_of_data(data, run.classes, label_regex=label_regex)
     told = pictures_told(listener, len(examples))
     return trust_other(run, examples, bad_images=bad_images, allow_leak=allow_leak, on_picture=told), notes
+
+
+def _answers(
+    run: Run,
+    model: Any,
+    preprocessing: "Preprocessing",
+    examples: Sequence[Example],
+    flip: "Flip",
+    listener: OnEvent,
+) -> "Answers":
+    """What the model says about pictures, while the listener is told how far it is."""
+    from cnntrain.data.pipeline import open_pictures
+    from cnntrain.evaluation.answering import answer
+
+    return answer(
+        model,
+        open_pictures(examples, run.classes, preprocessing),
+        run.classes,
+        flip=flip,
+        on_batch=lambda step, steps: listener(StepDone("pictures", step, steps)),
+    )
+
+
+def _fingerprint(examples: Sequence[Example]) -> str:
+    """Without splits, so that pictures have one fingerprint, whoever brings them."""
+    from cnntrain.data.fingerprint import fingerprint
+
+    return fingerprint([replace(example, split="") for example in examples])
+
+
+def _flip_of(run: Run) -> "Flip":
+    """The mirror images that a run was trained with. Raises UsageError when there are none."""
+    flip = run.config.augment.flip
+    if flip == "none":
+        raise UsageError(
+            f"--tta averages over the mirror images that a run was trained with; {run.path} was trained with "
+            "augment.flip: none; leave --tta out, or fit again with augment.flip: horizontal"
+        )
+    return flip
 
 
 def _check_same_source(folder: Path, source: str) -> None:
@@ -183,6 +234,10 @@ def _evaluation_name(split: str | None, data: str | Path | None, name: str | Non
     name = name if name is not None else Path(data).resolve().name
     if name in SPLITS:
         raise UsageError(f"{name} is the name of the run's own pictures; choose another with --name")
+    if name.endswith(_AVERAGED):
+        raise UsageError(
+            f"names that end in {_AVERAGED} are those of evaluations with --tta; got: {name}; choose another --name"
+        )
     return name
 
 

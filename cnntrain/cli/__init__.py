@@ -12,7 +12,7 @@ import click
 
 from cnntrain.errors import CnntrainError, WriteError
 
-COMMANDS = ("data", "split", "scan", "fit", "evaluate", "predict", "plot", "explain", "summary")
+COMMANDS = ("data", "split", "scan", "lr-find", "fit", "evaluate", "predict", "plot", "explain", "summary")
 _BUG = 1
 _READER_GONE = 141
 
@@ -26,7 +26,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in COMMANDS:
             return None
-        command = import_module(f"cnntrain.cli.{cmd_name}").command
+        command = import_module(f"cnntrain.cli.{cmd_name.replace('-', '_')}").command
         return command if isinstance(command, click.Command) else None
 
 

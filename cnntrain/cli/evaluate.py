@@ -25,6 +25,7 @@ import click
     help="Whether bad ones among the other pictures are an error.  [default: as the run was fitted]",
 )
 @click.option("--allow-leak", is_flag=True, help="Measure even on pictures that the run was trained on.")
+@click.option("--tta", is_flag=True, help="Average over the mirror images that the run was trained with.")
 @click.option(
     "--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True, help="What to run on."
 )
@@ -37,6 +38,7 @@ def command(
     label_regex: str | None,
     bad_images: Literal["error", "skip"] | None,
     allow_leak: bool,
+    tta: bool,
     device: Literal["auto", "cpu", "gpu"],
     as_json: bool,
 ) -> None:
@@ -53,6 +55,7 @@ def command(
             label_regex=label_regex,
             bad_images=bad_images,
             allow_leak=allow_leak,
+            tta=tta,
             device=device,
             on_event=show,
         )
@@ -65,7 +68,8 @@ def command(
 def _print(evaluation: Any) -> None:
     metrics = evaluation.metrics
     low, high = metrics.accuracy.low, metrics.accuracy.high
-    click.echo(f"{metrics.images} {evaluation.name} pictures")
+    averaged = f", averaged with their mirror images ({evaluation.tta})" if evaluation.tta else ""
+    click.echo(f"{metrics.images} {evaluation.name} pictures{averaged}")
     click.echo(
         f"accuracy {metrics.accuracy.value:.4f} (95 % interval {low:.4f} to {high:.4f}), loss {metrics.loss:.4f}"
     )

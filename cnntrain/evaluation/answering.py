@@ -1,7 +1,7 @@
 """Asks a model about pictures."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
@@ -12,11 +12,25 @@ from cnntrain.errors import DataError, ModelFileError
 from cnntrain.evaluation.answers import Answers
 from cnntrain.models.network import class_probabilities
 
+Flip = Literal["none", "horizontal", "vertical", "both"]
+
 BATCH = 32
+_HEIGHT, _WIDTH = 1, 2  # axes of a batch
+_REVERSED: dict[Flip, tuple[tuple[int, ...], ...]] = {
+    "none": ((),),
+    "horizontal": ((), (_WIDTH,)),
+    "vertical": ((), (_HEIGHT,)),
+    "both": ((), (_WIDTH,), (_HEIGHT,), (_HEIGHT, _WIDTH)),
+}
 
 
 def answer(
-    model: Any, pictures: Pictures, classes: Sequence[str], *, on_batch: Callable[[int, int], None] = lambda *_: None
+    model: Any,
+    pictures: Pictures,
+    classes: Sequence[str],
+    *,
+    flip: Flip = "none",
+    on_batch: Callable[[int, int], None] = lambda *_: None,
 ) -> Answers:
     """Asks a model about labelled pictures.
 
@@ -24,6 +38,7 @@ def answer(
         model: Pictures to probabilities, as `load_model` gives it.
         pictures: At least one.
         classes: Names in the order of the model's outputs.
+        flip: The mirror images that each picture's probabilities are averaged over, as in `predict_probabilities`.
         on_batch: Told the number of batches done and of all.
 
     Returns:
@@ -35,20 +50,37 @@ def answer(
     return Answers(
         paths=pictures.paths,
         truth=pictures.labels,
-        probabilities=predict_probabilities(model, pictures, len(classes), on_batch=on_batch),
+        probabilities=predict_probabilities(model, pictures, len(classes), flip=flip, on_batch=on_batch),
         classes=tuple(classes),
     )
 
 
+def mirrored(batch: Any, flip: Flip) -> tuple[Any, ...]:
+    """A batch (n, height, width, channels) of any type as it is, and its mirror images: 1, 2 or, for `both`, 4 tensors.
+
+    `horizontal` exchanges left and right, `vertical` top and bottom, `both` has these two and the one with both.
+    """
+    return tuple(tf.reverse(batch, axes) if axes else batch for axes in _REVERSED[flip])
+
+
 def predict_probabilities(
-    model: Any, pictures: Pictures, class_count: int, *, on_batch: Callable[[int, int], None] = lambda *_: None
+    model: Any,
+    pictures: Pictures,
+    class_count: int,
+    *,
+    flip: Flip = "none",
+    on_batch: Callable[[int, int], None] = lambda *_: None,
 ) -> NDArray[np.float32]:
     """Runs a model over pictures in their order, labelled or not.
+
+    The probabilities of a picture and of its mirror images are averaged, not their logits (K. Simonyan and
+    A. Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition, 2015, section 3.2).
 
     Args:
         model: Pictures to probabilities, as `load_model` gives it.
         pictures: At least one.
         class_count: Number of classes.
+        flip: Which mirror images are asked about too.
         on_batch: Told the number of batches done and of all.
 
     Returns:
@@ -59,10 +91,11 @@ def predict_probabilities(
         ModelFileError: The model's answers are not finite.
     """
     steps = steps_of(len(pictures), BATCH)
+    ask = _traced(model)
     outputs = []
     try:
         for step, batch in enumerate(image_batches(pictures, BATCH), start=1):
-            outputs.append(model.predict_on_batch(batch))
+            outputs.append(np.mean([ask(version).numpy() for version in mirrored(batch, flip)], axis=0))
             on_batch(step, steps)
     except (tf.errors.NotFoundError, tf.errors.InvalidArgumentError) as error:
         reason = " ".join(error.message.split())[:200]
@@ -74,3 +107,9 @@ def predict_probabilities(
         raise ModelFileError("the model gives probabilities that are not finite; its weights are damaged, fit it again")
     answers: NDArray[np.float32] = probabilities.astype(np.float32)
     return answers
+
+
+def _traced(model: Any) -> Any:
+    """A model as a function of uint8 batches of any size; `predict_on_batch` traces again for a smaller last batch."""
+    batches = tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8)
+    return tf.function(lambda batch: model(batch, training=False), input_signature=[batches])

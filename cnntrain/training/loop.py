@@ -9,8 +9,6 @@ from functools import partial
 from typing import Any
 
 import keras
-import numpy as np
-import numpy.typing as npt
 
 from cnntrain.config.sections import Augment, Config
 from cnntrain.config.stages import StagePlan, plan_stages
@@ -19,6 +17,7 @@ from cnntrain.errors import TrainingError
 from cnntrain.models.network import Network
 from cnntrain.runs.history import EpochRow
 from cnntrain.training.averaging import WeightAverage
+from cnntrain.training.class_weights import class_weights
 from cnntrain.training.compiling import build_optimizer, compile_stage
 from cnntrain.training.events import EpochDone, Message, OnEvent, StageStarted, StepDone
 from cnntrain.training.features import extract_split
@@ -136,7 +135,7 @@ class Trainer:
     def _stage_inputs(self, stage: StagePlan) -> _StageInputs:
         """Stored feature maps where the base is frozen and every epoch shows it the same pictures."""
         network, opened = self._at_size(stage.image_size)
-        if not _trains_on_features(self._config, stage):
+        if not trains_on_features(self._config, stage):
             return _StageInputs(network.logits(), opened, self._config.augment)
         if self._features is None:
             self._features = self._extract(network, opened)
@@ -224,7 +223,6 @@ class Trainer:
     def _train(self, inputs: _StageInputs, epoch: int, watch: keras.callbacks.Callback) -> dict[str, float]:
         """Loss and accuracy of the training steps of an epoch."""
         train = inputs.opened.train
-        is_balanced = self._config.train.class_weights == "balanced"
         batches = training_batches(
             train,
             class_count=self._class_count,
@@ -232,7 +230,7 @@ class Trainer:
             seed=self._config.seed,
             epoch=epoch,
             augment=inputs.augment,
-            class_weights=_class_weights(train.labels, self._class_count) if is_balanced else None,
+            class_weights=class_weights(self._config, train.labels, self._class_count),
         )
         followers = [watch, *([self._average] if self._average else [])]
         logs = inputs.model.fit(batches, verbose=0, shuffle=False, callbacks=followers).history
@@ -256,13 +254,14 @@ class Trainer:
         self._on_epoch(self.progress)
 
 
-def _trains_on_features(config: Config, stage: StagePlan) -> bool:
+def trains_on_features(config: Config, stage: StagePlan) -> bool:
+    """Whether a stage needs the feature maps of a frozen base only, since every epoch shows it the same pictures."""
     return stage.unfreeze == "none" and not config.augment.is_active
 
 
 def shows_pictures_once(config: Config) -> bool:
     """Whether a training needs the pictures for one pass of the frozen base only."""
-    return all(_trains_on_features(config, stage) for stage in plan_stages(config))
+    return all(trains_on_features(config, stage) for stage in plan_stages(config))
 
 
 class _EpochWatch(keras.callbacks.Callback):  # type: ignore[misc]
@@ -285,9 +284,3 @@ class _EpochWatch(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_test_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         self._on_event(StepDone("validation", batch + 1, self._validation_steps))
-
-
-def _class_weights(labels: npt.NDArray[np.int64], class_count: int) -> npt.NDArray[np.float32]:
-    """Weight of each class: pictures / (classes × pictures of the class), as scikit-learn's `balanced`."""
-    counts = np.bincount(labels, minlength=class_count)
-    return (len(labels) / (class_count * np.maximum(counts, 1))).astype(np.float32)

@@ -2,29 +2,27 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from cnntrain.config.sections import Augment
 from cnntrain.config.stages import StagePlan
 from cnntrain.data.cache import Cache, choose_cache, machine_memory
 from cnntrain.data.data_set import DataSet
 from cnntrain.data.decoder import preprocessing_of
-from cnntrain.data.inspection import changed_files
 from cnntrain.data.pipeline import Pictures, open_pictures, training_batches
-from cnntrain.errors import DataError, TrainingError
-from cnntrain.training.class_weights import balanced
+from cnntrain.errors import TrainingError
+from cnntrain.training.class_weights import class_weights
 from cnntrain.training.compiling import build_optimizer, compile_stage
 from cnntrain.training.events import OnEvent, StepDone
+from cnntrain.training.failures import failures_told
 from cnntrain.training.features import extract_split
+from cnntrain.training.loop import trains_on_features
 from cnntrain.training.preparing import Prepared
-from cnntrain.training.session import out_of_memory
 
 FEWEST_STEPS = 10
 _EXPLODED = 4.0  # times the smallest smoothed loss, as in fastai
@@ -154,7 +152,7 @@ def run_range_test(
     if prepared.data_set is None:
         raise ValueError("a range test needs pictures")
     rates = [float(rate) for rate in np.geomspace(start, end, steps)]
-    with _failures_told(prepared, prepared.data_set):
+    with failures_told(prepared.config, prepared.data_set.examples):
         losses = list(_losses(prepared, prepared.data_set, stage, rates, on_event))
     if len(losses) < 2:
         raise TrainingError(
@@ -202,7 +200,7 @@ def _inputs(
     preprocessing = replace(preprocessing_of(config.data), height=height, width=width)
     examples, batch_size = data_set.split("train"), config.data.batch_size
     are_seen_twice = steps * batch_size > len(examples)
-    if are_seen_twice and stage.unfreeze == "none" and not config.augment.is_active:
+    if are_seen_twice and trains_on_features(config, stage):
         opened = open_pictures(examples, prepared.classes, preprocessing)
         features = extract_split(
             network.extractor(), opened, batch_size=batch_size, task="features of train", on_event=on_event
@@ -217,7 +215,6 @@ def _inputs(
 def _endless_batches(prepared: Prepared, pictures: Pictures, augment: Augment) -> Iterator[Any]:
     """The training batches of one epoch after another, the same that `fit` takes."""
     config, class_count = prepared.config, len(prepared.classes)
-    is_balanced = config.train.class_weights == "balanced"
     for epoch in count(1):
         yield from training_batches(
             pictures,
@@ -226,21 +223,5 @@ def _endless_batches(prepared: Prepared, pictures: Pictures, augment: Augment) -
             seed=config.seed,
             epoch=epoch,
             augment=augment,
-            class_weights=balanced(pictures.labels, class_count) if is_balanced else None,
+            class_weights=class_weights(config, pictures.labels, class_count),
         )
-
-
-@contextmanager
-def _failures_told(prepared: Prepared, data_set: DataSet) -> Iterator[None]:
-    """Turns what TensorFlow says of full memory and changed files into errors of ours."""
-    try:
-        yield
-    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
-        raise out_of_memory(prepared.config) from error
-    except (tf.errors.NotFoundError, tf.errors.InvalidArgumentError) as error:
-        changed = changed_files(data_set.split("train"))
-        if not changed:
-            raise
-        raise DataError(
-            f"{changed[0]} has gone or changed since it was looked at; put it back and try again"
-        ) from error

@@ -21,8 +21,9 @@ from cnntrain.models.network import Network, build_network
 from cnntrain.runs.directory import RunDirectory
 from cnntrain.runtime import Device
 from cnntrain.training.events import OnEvent, pictures_told
+from cnntrain.training.failures import out_of_memory
 from cnntrain.training.loop import shows_pictures_once
-from cnntrain.training.session import Job, out_of_memory
+from cnntrain.training.session import Job
 
 
 @dataclass(frozen=True)

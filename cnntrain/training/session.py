@@ -6,16 +6,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
-
 from cnntrain.config import Config, config_to_yaml
 from cnntrain.data.data_set import DataSet
 from cnntrain.data.decoder import preprocessing_of
 from cnntrain.data.examples import SPLITS, write_examples
 from cnntrain.data.fingerprint import fingerprint, split_hashes
-from cnntrain.data.inspection import changed_files
 from cnntrain.data.pipeline import open_pictures
-from cnntrain.errors import CnntrainError, DataError, InterruptedRunError, TrainingError, WriteError
+from cnntrain.errors import CnntrainError, InterruptedRunError, WriteError
 from cnntrain.files import temporary_folder, write_json, write_text
 from cnntrain.models.network import Network
 from cnntrain.runs.directory import RunDirectory
@@ -26,6 +23,7 @@ from cnntrain.runs.record import RunRecord, Status, write_record
 from cnntrain.runs.run import write_classes
 from cnntrain.runtime import Device, versions
 from cnntrain.training.events import Event, Message, OnEvent, as_line
+from cnntrain.training.failures import failures_told
 from cnntrain.training.loop import Opened, Trainer
 from cnntrain.training.progress import Progress
 
@@ -82,27 +80,16 @@ class Session:
             WriteError: A file cannot be written.
         """
         try:
-            self._write_beginning()
-            self._train()
-            self._finish()
+            with failures_told(self._job.config, self._job.data_set.examples):
+                self._write_beginning()
+                self._train()
+                self._finish()
         except KeyboardInterrupt as error:
             self._give_up("interrupted", "interrupted by a signal")
             kept = (
                 f"the best model so far is in {self._directory.model}" if self._progress.best else "no epoch was over"
             )
             raise InterruptedRunError(f"interrupted; {kept}", getattr(error, "signal_number", 2)) from error
-        except (MemoryError, tf.errors.ResourceExhaustedError) as error:
-            failure = out_of_memory(self._job.config)
-            self._give_up("failed", str(failure))
-            raise failure from error
-        except (tf.errors.NotFoundError, tf.errors.InvalidArgumentError) as error:
-            changed = changed_files(self._job.data_set.examples)
-            if not changed:
-                self._give_up("failed", repr(error))
-                raise
-            gone = DataError(f"{changed[0]} has gone or changed since it was looked at; put it back and fit again")
-            self._give_up("failed", str(gone))
-            raise gone from error
         except BaseException as error:
             self._give_up("failed", str(error) if isinstance(error, CnntrainError) else repr(error))
             raise
@@ -226,16 +213,6 @@ def _as_recorded(data_set: DataSet) -> dict[str, Any]:
         "skipped": [asdict(picture) for picture in data_set.skipped],
         "leaks": [[known.path, other.path] for known, other in data_set.leaks],
     }
-
-
-def out_of_memory(config: Config) -> TrainingError:
-    """What to say when the memory is used up."""
-    data = config.data
-    height, width = data.image_size
-    return TrainingError(
-        f"out of memory with batches of {data.batch_size} pictures of {height}x{width} pixels; "
-        "lower data.batch_size or data.image_size, or take a smaller network"
-    )
 
 
 def _cache(config: Config) -> Any:
