@@ -9,6 +9,8 @@ import pytest
 import scipy.ndimage
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from keras.src.legacy.preprocessing.image import apply_affine_transform
+from PIL import Image
 
 from cnntrain.config.sections import Augment
 from cnntrain.data.augmentation import draw_transforms, warp
@@ -110,6 +112,38 @@ def test_all_operations_together_follow_image_data_generator(size: Size, fill: s
         np.testing.assert_allclose(changed[row], _expected(picture, drawn, row, mode), rtol=0, atol=1e-2)
 
 
+def test_all_operations_together_follow_keras_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scipy.ndimage, "interpolation", scipy.ndimage)  # Keras 3.15 uses a name that SciPy gives up
+    # Keras 3 calls the first of its matrix's coordinates x where earlier ones called it the row, so its axes are named
+    # the other way about here; it then mixes up the middles of pictures that are not square.
+    pictures = _pictures((24, 24), 20)
+    drawn = _drawn((24, 24), 20, ALL)
+    changed = warp(pictures, _draw((24, 24), 20, **ALL), fill="nearest").numpy()
+    for row, picture in enumerate(pictures):
+        wished = apply_affine_transform(
+            picture.astype(np.float64),
+            theta=np.rad2deg(drawn.angle[row]),
+            tx=drawn.shift_rows[row],
+            ty=drawn.shift_columns[row],
+            shear=np.rad2deg(drawn.shear[row]),
+            zx=drawn.zoom_rows[row],
+            zy=drawn.zoom_columns[row],
+            row_axis=1,
+            col_axis=0,
+            channel_axis=2,
+        )
+        np.testing.assert_allclose(changed[row], wished, rtol=0, atol=1e-2)
+
+
+def test_what_was_drawn_in_earlier_versions_is_drawn_still() -> None:
+    table = _draw((24, 20), 2, rotation=40.0, shift=0.2, shear=12.0, zoom=0.3, flip="both", seed=7, epoch=3)
+    earlier = [
+        [-0.810427, -0.4278854, 22.303762, -0.28953046, 1.0286714, 1.3119415, 0, 0],
+        [1.259067, 0.1401135, -1.862369, 0.12786831, -1.2143179, 24.588411, 0, 0],
+    ]
+    np.testing.assert_allclose(table, np.array(earlier, np.float32), rtol=1e-6)
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_wrapping_repeats_the_picture(size: Size) -> None:
     # Left out: the seam between two copies, where TensorFlow does not interpolate, and what lies a picture away.
@@ -173,6 +207,51 @@ def test_each_way_of_flipping_is_as_frequent(flip: str, wished: set[tuple[bool, 
     assert set(ways) == wished
     for way in wished:
         assert abs(ways.count(way) - 1000 / len(wished)) < 60
+
+
+# crop
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_crop_is_a_window_scaled_up_as_pillow_does(size: Size) -> None:
+    pictures = _pictures(size, 20, channels=1)
+    table = _draw(size, 20, crop=0.7).astype(np.float64)
+    changed = warp(pictures, table.astype(np.float32), fill="nearest").numpy()
+    for row, picture in enumerate(pictures):
+        side = table[row, X_X]
+        left, top = (table[row, column] + (1 - side) / 2 for column in (X, Y))
+        # of the edges, 1e-4 for rounding: a box must lie in the picture
+        box = np.clip([left, top, left + side * size[1], top + side * size[0]], 0, [size[1], size[0]] * 2)
+        gray = Image.fromarray(picture[..., 0].astype(np.float32))
+        wished = gray.resize(size[::-1], Image.Resampling.BILINEAR, box=tuple(box.tolist()))
+        np.testing.assert_allclose(changed[row, ..., 0], np.asarray(wished), atol=0.05)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_windows_have_all_sizes_and_places(size: Size) -> None:
+    table = _draw(size, 4000, crop=0.6).astype(np.float64)
+    side = table[:, X_X]
+    np.testing.assert_array_equal(side, table[:, Y_Y])  # the same for height and width
+    assert 0.4 <= side.min() < 0.41
+    assert 0.99 < side.max() <= 1.0
+    places = [
+        (table[:, column] + (1 - side) / 2) / ((1 - side) * length)
+        for column, length in zip((X, Y), size[::-1], strict=True)
+    ]
+    for place in places:
+        assert -1e-3 < place.min() < 0.02
+        assert 0.98 < place.max() < 1 + 1e-3
+        assert abs(place.mean() - 0.5) < 0.02
+    assert np.abs(np.corrcoef([side, *places]) - np.eye(3)).max() < 0.05
+
+
+def test_a_window_is_cropped_before_the_other_operations() -> None:
+    def whole(**options: Any) -> Floats:
+        table = _draw((20, 36), 10, **options).astype(np.float64)
+        return np.column_stack([table, np.ones(10)]).reshape(10, 3, 3)
+
+    together = whole(**ALL, flip="both", crop=0.5)
+    np.testing.assert_allclose(together, whole(crop=0.5) @ whole(**ALL, flip="both"), atol=1e-4)
 
 
 # ranges

@@ -16,7 +16,7 @@ from PIL import Image
 
 from cnntrain.config.sections import Augment
 from cnntrain.data import cache as cache_module
-from cnntrain.data.augmentation import draw_transforms, warp
+from cnntrain.data.augmentation import draw_changes, draw_mixtures, draw_transforms, mix, warp
 from cnntrain.data.cache import Cache, choose_cache, machine_memory
 from cnntrain.data.decoder import Preprocessing
 from cnntrain.data.examples import Example
@@ -39,6 +39,12 @@ SHAPE = Preprocessing(*SIZE, 3)
 FILLS = ("constant", "nearest", "reflect", "wrap")
 NO_CHANGE = Augment()
 CHANGES = Augment(rotation=30.0, shift=0.2, shear=10.0, zoom=0.2, flip="both")
+COLOURS: dict[str, Any] = {"brightness": 0.3, "contrast": 0.3, "saturation": 0.5, "hue": 0.1}
+ALL_CHANGES = Augment.model_validate(
+    {"rand_augment": {"magnitude": 15}, "rotation": 30.0, "crop": 0.3, "erasing": 0.5, "fill": "reflect", **COLOURS}
+)
+MIXING = ALL_CHANGES.model_copy(update={"mixup": 0.4, "cutmix": 1.0})
+AUGMENTS = {"plain": NO_CHANGE, "warped": CHANGES, "all": ALL_CHANGES, "mixed": MIXING}
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +120,7 @@ def test_the_order_is_that_of_the_epoch(
     assert [len(targets) for _, targets in batches] == [8, 8, 7]
     assert batches[0][0].dtype == np.uint8
     np.testing.assert_array_equal(_joined(batches, 0), pixels[order])
-    np.testing.assert_array_equal(_joined(batches, 1), labels[order])
+    np.testing.assert_array_equal(_joined(batches, 1), np.eye(3)[labels[order]])
 
 
 def test_orders_are_permutations_by_seed_and_epoch() -> None:
@@ -131,12 +137,12 @@ def test_orders_are_permutations_by_seed_and_epoch() -> None:
 @pytest.mark.parametrize("augment", [NO_CHANGE, CHANGES], ids=["plain", "augmented"])
 def test_a_label_stays_with_its_picture(pictures: Pictures, augment: Augment) -> None:
     batches = _epoch(pictures, 5, augment=augment)
-    targets = _joined(batches, 1)
+    targets = _joined(batches, 1).argmax(axis=1)
     assert np.bincount(targets).tolist() == list(COUNTS.values())
     np.testing.assert_array_equal(_colors(_joined(batches, 0)), targets)
 
 
-@pytest.mark.parametrize("augment", [NO_CHANGE, CHANGES], ids=["plain", "augmented"])
+@pytest.mark.parametrize("augment", AUGMENTS.values(), ids=AUGMENTS)
 def test_all_caches_give_the_same_batches(tmp_path: Path, examples: tuple[Example, ...], augment: Augment) -> None:
     opened = {cache: open_pictures(examples, CLASSES, SHAPE, cache=cache, folder=tmp_path) for cache in get_args(Cache)}
     weights = np.array([1, 2, 4], np.float32)
@@ -180,6 +186,70 @@ def test_the_fill_of_the_configuration_is_used(pictures: Pictures) -> None:
     assert min(filled[1:]) >= 20
 
 
+@pytest.mark.parametrize("batch_size", [1, 4])
+@pytest.mark.parametrize("color", [1, 3])
+def test_no_change_depends_on_the_batch(examples: tuple[Example, ...], color: int, batch_size: int) -> None:
+    opened = open_pictures(examples, CLASSES, Preprocessing(*SIZE, color), cache="memory")
+    shown = _joined(_epoch(opened, batch_size, augment=ALL_CHANGES), 0)
+    np.testing.assert_array_equal(shown, _joined(_epoch(opened, COUNT, augment=ALL_CHANGES), 0))
+    assert shown.dtype == np.float32
+    assert 0 <= shown.min() < shown.max() <= 255
+
+
+def test_changes_come_in_their_order(pictures: Pictures, pixels: npt.NDArray[np.uint8]) -> None:
+    changes = draw_changes(ALL_CHANGES, seed=5, epoch=2, count=COUNT, shape=(*SIZE, 3))
+    assert [change.rows.shape[1:] for change in changes] == [(2, 11), (8,), (10,), (5,)]
+    changed: Any = pixels
+    for change in changes:
+        changed = change.apply(changed, change.rows)
+    shown = _joined(_epoch(pictures, augment=ALL_CHANGES), 0)
+    np.testing.assert_array_equal(shown, changed.numpy()[epoch_order(COUNT, seed=5, epoch=2)])
+
+
+def test_what_is_not_asked_for_is_not_done(pictures: Pictures) -> None:
+    key: dict[str, Any] = {"seed": 5, "epoch": 2, "count": COUNT}
+    assert draw_changes(NO_CHANGE, shape=(*SIZE, 3), **key) == ()
+    assert draw_changes(Augment(saturation=0.5, hue=0.5), shape=(*SIZE, 1), **key) == ()
+    single: tuple[dict[str, Any], ...] = (
+        {"rotation": 9.0},
+        {"flip": "both"},
+        {"crop": 0.1},
+        {"hue": 0.1},
+        {"erasing": 1.0},
+        {"rand_augment": {}},
+    )
+    for options in single:
+        assert len(draw_changes(Augment(**options), shape=(*SIZE, 3), **key)) == 1
+    assert _epoch(pictures)[0][0].dtype == np.uint8
+
+
+@pytest.mark.parametrize("class_count", [2, 3])
+@pytest.mark.parametrize("batch_size", [8, 11])
+def test_mixed_batches_are_the_unmixed_ones_mixed(pictures: Pictures, class_count: int, batch_size: int) -> None:
+    if class_count == 2:
+        pictures = replace(pictures, labels=np.minimum(pictures.labels, 1))
+    options: dict[str, Any] = {
+        "class_count": class_count,
+        "class_weights": np.arange(1, class_count + 1, dtype=np.float32),
+    }
+    mixed = _epoch(pictures, batch_size, augment=MIXING, **options)
+    unmixed = _epoch(pictures, batch_size, augment=ALL_CHANGES, **options)
+    steps = len(unmixed)
+    table = draw_mixtures(MIXING, seed=5, epoch=2, steps=steps, size=SIZE)
+    wished = [tuple(part.numpy() for part in mix(row, *batch)) for row, batch in zip(table, unmixed, strict=True)]
+    _assert_same(mixed, wished)
+    assert mixed[0][1].shape == (batch_size, 1 if class_count == 2 else 3)
+    assert ((mixed[0][1] > 0) & (mixed[0][1] < 1)).any()
+
+
+@pytest.mark.parametrize(("augment", "first_step"), [(NO_CHANGE, 1), (CHANGES, 3), (MIXING, 1), (MIXING, 2)])
+def test_an_epoch_goes_on_where_it_was_left(pictures: Pictures, augment: Augment, first_step: int) -> None:
+    weights = np.array([1, 2, 4], np.float32)
+    whole = _epoch(pictures, 8, augment=augment, class_weights=weights)
+    rest = _epoch(pictures, 8, augment=augment, class_weights=weights, first_step=first_step)
+    _assert_same(rest, whole[first_step:])
+
+
 # targets and weights
 
 
@@ -192,10 +262,10 @@ def test_two_classes_have_one_number_a_picture(examples: tuple[Example, ...]) ->
     np.testing.assert_array_equal(batch[1][:, 0], _colors(batch[0]) == 0)
 
 
-def test_more_classes_have_an_index_a_picture(pictures: Pictures) -> None:
+def test_more_classes_have_a_number_a_class(pictures: Pictures) -> None:
     (batch,) = _epoch(pictures, 32)
-    assert batch[1].dtype == np.int64
-    assert batch[1].shape == (COUNT,)
+    assert batch[1].dtype == np.float32
+    np.testing.assert_array_equal(batch[1], np.eye(3)[_colors(batch[0])])
 
 
 @pytest.mark.parametrize("class_count", [2, 3])
@@ -204,7 +274,8 @@ def test_each_picture_weighs_what_its_class_does(pictures: Pictures, class_count
         pictures = replace(pictures, labels=np.minimum(pictures.labels, 1))
     weights = np.array([0.5, 2, 8], np.float32)[:class_count]
     batches = _epoch(pictures, 6, class_count=class_count, class_weights=weights)
-    targets = _joined(batches, 1).ravel().astype(int)
+    targets = _joined(batches, 1)
+    targets = targets[:, 0].astype(int) if class_count == 2 else targets.argmax(axis=1)
     found = _joined(batches, 2)
     assert found.dtype == np.float32
     assert found.shape == (COUNT,)
@@ -228,7 +299,7 @@ def test_evaluation_keeps_the_order(
     assert max(len(targets) for _, targets in batches) == min(batch_size, COUNT)
     assert batches[0][0].dtype == np.uint8
     np.testing.assert_array_equal(_joined(batches, 0), pixels)
-    np.testing.assert_array_equal(_joined(batches, 1), labels)
+    np.testing.assert_array_equal(_joined(batches, 1), np.eye(3)[labels])
     images = np.concatenate(list(image_batches(opened, batch_size).as_numpy_iterator()))
     np.testing.assert_array_equal(images, pixels)
 
@@ -237,7 +308,7 @@ def test_shapes_are_known_before_the_first_batch(examples: tuple[Example, ...], 
     for opened in (pictures, open_pictures(examples, CLASSES, SHAPE)):
         images, targets = evaluation_batches(opened, class_count=3, batch_size=4).element_spec
         assert images.shape.as_list() == [None, *SIZE, 3]
-        assert targets.shape.as_list() == [None]
+        assert targets.shape.as_list() == [None, 3]
 
 
 @pytest.mark.parametrize("cache", get_args(Cache))
@@ -297,7 +368,7 @@ def test_pictures_are_turned_upright(
     np.testing.assert_array_equal(np.concatenate(list(image_batches(opened, 7).as_numpy_iterator())), upright)
     batches, order = _epoch(opened, seed=5, epoch=2), epoch_order(COUNT, seed=5, epoch=2)
     np.testing.assert_array_equal(_joined(batches, 0), upright[order])
-    np.testing.assert_array_equal(_joined(batches, 1), labels[order])
+    np.testing.assert_array_equal(_joined(batches, 1), np.eye(3)[labels[order]])
 
 
 def test_stored_feature_maps_pass_as_they_are(pictures: Pictures) -> None:

@@ -11,12 +11,13 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from cnntrain.config.sections import Augment
-from cnntrain.data.augmentation import draw_transforms, warp
+from cnntrain.data.augmentation import Change, draw_changes, draw_mixtures, mix
 from cnntrain.data.cache import Cache
 from cnntrain.data.decoder import Preprocessing, decode
 from cnntrain.data.examples import Example
+from cnntrain.data.randomness import ORDER, generator
 
-_STREAM = 0  # keeps the order's draws apart from those of the augmentation
+_AT_ONCE = 2  # batches that are changed at the same time
 _PREFETCH = 2
 
 
@@ -134,14 +135,30 @@ def _finished(batches: Any) -> Any:
     return batches.prefetch(_PREFETCH).with_options(options)
 
 
-def _targets(labels: npt.NDArray[np.int64], class_count: int) -> npt.NDArray[Any]:
-    """What the loss takes: float32 (N, 1) for two classes, else int64 (N,)."""
-    return labels.astype(np.float32)[:, np.newaxis] if class_count == 2 else labels
+def _targets(labels: npt.NDArray[np.int64], class_count: int, order: npt.NDArray[np.int64], batch_size: int) -> Any:
+    """A data set of what the loss takes: float32 (n, 1) for two classes, else one-hot (n, classes)."""
+    if class_count == 2:
+        return _per_batch(labels.astype(np.float32)[:, np.newaxis], order, batch_size)
+    return _per_batch(labels, order, batch_size).map(lambda numbers: tf.one_hot(numbers, class_count))
+
+
+def _changed(inputs: Any, changes: Sequence[Change], order: npt.NDArray[np.int64], batch_size: int) -> Any:
+    """The data set of inputs with all changes, one after another."""
+
+    def change(batch: Any, *tables: Any) -> Any:
+        for one, rows in zip(changes, tables, strict=True):
+            batch = one.apply(batch, rows)
+        return batch
+
+    if not changes:
+        return inputs
+    tables = (_per_batch(one.rows, order, batch_size) for one in changes)
+    return tf.data.Dataset.zip(inputs, *tables).map(change, num_parallel_calls=_AT_ONCE, deterministic=True)
 
 
 def epoch_order(count: int, *, seed: int, epoch: int) -> npt.NDArray[np.int64]:
     """The order of the training pictures in an epoch: a permutation, a function of seed and epoch alone."""
-    return np.random.Generator(np.random.Philox(key=[seed, epoch * 16 + _STREAM])).permutation(count)
+    return generator(ORDER, seed=seed, epoch=epoch).permutation(count)
 
 
 def training_batches(
@@ -170,27 +187,30 @@ def training_batches(
     Returns:
         A data set of (inputs, targets) or (inputs, targets, weights): inputs are images (n, height, width, channels)
         from 0 to 255, uint8 or, when augmented, float32, or stored feature maps; targets are float32 (n, 1) for two
-        classes, else int64 (n,).
+        classes, else float32 (n, classes), one-hot unless pictures are mixed; weights are float32 (n,).
     """
-    order = epoch_order(len(pictures), seed=seed, epoch=epoch)[first_step * batch_size :]
-    inputs = _inputs(pictures, order, batch_size)
-    if augment.is_active:
-        size = pictures.preprocessing.shape[:2]
-        transforms = draw_transforms(augment, seed=seed, epoch=epoch, count=len(pictures), size=size)
-        inputs = tf.data.Dataset.zip(inputs, _per_batch(transforms, order, batch_size)).map(
-            lambda batch, rows: warp(batch, rows, fill=augment.fill), num_parallel_calls=2, deterministic=True
-        )
-    parts = [inputs, _per_batch(_targets(pictures.labels, class_count), order, batch_size)]
+    count, shape = len(pictures), pictures.preprocessing.shape
+    order = epoch_order(count, seed=seed, epoch=epoch)[first_step * batch_size :]
+    changes = draw_changes(augment, seed=seed, epoch=epoch, count=count, shape=shape)
+    parts = [
+        _changed(_inputs(pictures, order, batch_size), changes, order, batch_size),
+        _targets(pictures.labels, class_count, order, batch_size),
+    ]
     if class_weights is not None:
         parts.append(_per_batch(class_weights[pictures.labels], order, batch_size))
-    return _finished(tf.data.Dataset.zip(*parts))
+    if not augment.mixes:
+        return _finished(tf.data.Dataset.zip(*parts))
+    steps = steps_of(count, batch_size)
+    mixtures = draw_mixtures(augment, seed=seed, epoch=epoch, steps=steps, size=shape[:2])[first_step:]
+    batches = tf.data.Dataset.zip(tf.data.Dataset.from_tensor_slices(mixtures), *parts)
+    return _finished(batches.map(mix, num_parallel_calls=_AT_ONCE, deterministic=True))
 
 
 def evaluation_batches(pictures: Pictures, *, class_count: int, batch_size: int) -> Any:
     """Batches of (images, targets) in the order of the pictures, unchanged; shapes as in `training_batches`."""
     order = np.arange(len(pictures))
-    targets = _per_batch(_targets(pictures.labels, class_count), order, batch_size)
-    return _finished(tf.data.Dataset.zip(_inputs(pictures, order, batch_size), targets))
+    inputs = _inputs(pictures, order, batch_size)
+    return _finished(tf.data.Dataset.zip(inputs, _targets(pictures.labels, class_count, order, batch_size)))
 
 
 def image_batches(pictures: Pictures, batch_size: int) -> Any:

@@ -31,7 +31,7 @@ class RandAugment(Section):
     operations: Annotated[int, Field(ge=1, le=14)] = 2
     """How many, one after another."""
     magnitude: Annotated[int, Field(ge=0, le=30)] = 9
-    """How strong they are: 0 changes nothing, 30 is the strongest."""
+    """How strong they are, up to 30; automatic contrast and equalizing have no strength."""
 
 
 def _probability(value: Any) -> Any:
