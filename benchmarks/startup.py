@@ -1,14 +1,11 @@
-"""How long `cnntrain --help` takes as a process, against an empty Python process."""
+"""How long `cnntrain --help` takes as a process, against an empty Python process. 10 seconds."""
 
-import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from benchmarks.setting import show
-
-ROUNDS = 15
+from benchmarks.setting import alternate, median, options, results_of, show
 
 
 def _seconds(command: list[str]) -> float:
@@ -18,15 +15,14 @@ def _seconds(command: list[str]) -> float:
 
 
 def main() -> None:
+    given = options(__doc__, rounds=15).parse_args()
     script = Path(sys.executable).parent / "cnntrain"
     commands = {"cnntrain --help": [str(script), "--help"], "python -c pass": [sys.executable, "-c", "pass"]}
-    seconds: dict[str, list[float]] = {name: [] for name in commands}
-    for _ in range(ROUNDS):
-        for name, command in commands.items():
-            seconds[name].append(_seconds(command))
-    show(
-        "start-up, median seconds (goal for --help: 0.15)", [(n, statistics.median(s), "s") for n, s in seconds.items()]
-    )
+    sides = {name: lambda command=command: _seconds(command) for name, command in commands.items()}
+    results = results_of("startup", given)
+    rounds = alternate(results, sides, given.rounds)
+    title = "start-up, median seconds (goal for --help: 0.15)"
+    show(title, [(name, median(rounds, name), "s") for name in commands], results=results)
 
 
 if __name__ == "__main__":
