@@ -326,29 +326,49 @@ def test_pictures_are_decoded_once_when_cached(tmp_path: Path, write_pictures: W
     paths = write_pictures(tmp_path, {"cat": 2, "dog": 2}, size=SIZE)
     chosen = [Example(str(path), path.parent.name) for path in paths]
     opened = open_pictures(chosen, ("cat", "dog"), SHAPE, cache="memory")
+    first = _joined(_epoch(opened, epoch=1, class_count=2), 0)
     for path in paths:
         path.unlink()
-    assert len(_joined(_epoch(opened, class_count=2), 0)) == 4
+    second = _joined(_epoch(opened, epoch=2, class_count=2), 0)
+    orders = (epoch_order(4, seed=5, epoch=epoch) for epoch in (1, 2))
+    for rows, order in zip((first, second), orders, strict=True):
+        np.testing.assert_array_equal(rows, [np.asarray(opened.stored)[row] for row in order])
 
 
-def test_a_cache_holds_more_than_one_batch_of_decoding(tmp_path: Path, write_pictures: WritePictures) -> None:
+def test_an_epoch_that_was_broken_off_is_decoded_again(pictures: Pictures, pixels: npt.NDArray[np.uint8]) -> None:
+    fresh = replace(pictures, stored=np.zeros_like(pixels), is_stored=np.zeros(COUNT, np.bool_))
+    next(iter(training_batches(fresh, class_count=3, batch_size=1, seed=5, epoch=1, augment=NO_CHANGE)))
+    assert fresh.is_stored is not None
+    assert fresh.is_stored.any()
+    order = epoch_order(COUNT, seed=5, epoch=2)
+    np.testing.assert_array_equal(_joined(_epoch(fresh, epoch=2), 0), pixels[order])
+    assert fresh.is_stored.all()
+    np.testing.assert_array_equal(fresh.stored, pixels)
+
+
+def test_a_cache_holds_the_pixels_of_every_picture(tmp_path: Path, write_pictures: WritePictures) -> None:
     paths = write_pictures(tmp_path, {"cat": 70, "dog": 70}, size=(6, 5))
     chosen = [Example(str(path), path.parent.name) for path in paths]
     opened = open_pictures(chosen, ("cat", "dog"), Preprocessing(6, 5, 3), cache="memory")
+    _joined(evaluation_batches(opened, class_count=2, batch_size=32), 0)
     assert opened.stored is not None
     np.testing.assert_array_equal(opened.stored, np.stack([np.asarray(Image.open(path)) for path in paths]))
 
 
-def test_the_disk_cache_is_a_file_a_split(
+def test_the_disk_cache_is_a_file_a_split_and_size(
     tmp_path: Path, examples: tuple[Example, ...], pixels: npt.NDArray[np.uint8]
 ) -> None:
     later = [replace(example, split="validation") for example in examples[:3]]
     for chosen in (examples, later):
         opened = open_pictures(chosen, CLASSES, SHAPE, cache="disk", folder=tmp_path)
         assert isinstance(opened.stored, np.memmap)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["train.npy", "validation.npy"]
-    np.testing.assert_array_equal(np.load(tmp_path / "train.npy"), pixels)
-    np.testing.assert_array_equal(np.load(tmp_path / "validation.npy"), pixels[:3])
+        _joined(evaluation_batches(opened, class_count=3, batch_size=2), 0)
+    open_pictures(later, CLASSES, Preprocessing(8, 9, 3), cache="disk", folder=tmp_path)
+    size = f"{SIZE[0]}x{SIZE[1]}"
+    names = [f"train_{size}.npy", "validation_8x9.npy", f"validation_{size}.npy"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
+    np.testing.assert_array_equal(np.load(tmp_path / names[0]), pixels)
+    np.testing.assert_array_equal(np.load(tmp_path / names[2]), pixels[:3])
 
 
 def test_pictures_are_resized_and_converted(examples: tuple[Example, ...]) -> None:

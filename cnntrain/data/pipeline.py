@@ -1,7 +1,7 @@
 """From examples to batches: decoded once where there is room, every epoch a permutation of the whole set."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,9 @@ class Pictures:
         orientations: uint8 (N,), how each is turned upright, EXIF's 1 to 8.
         preprocessing: How files become arrays.
         stored: (N, …), in memory or mapped from disk: uint8 decoded pictures, or float32 feature maps of them. Absent:
-            pictures are decoded when needed.
+            pictures are decoded whenever needed.
+        is_stored: bool (N,), which rows of `stored` hold something yet; the others are decoded when first needed.
+            Absent: all.
     """
 
     paths: tuple[str, ...]
@@ -39,6 +41,7 @@ class Pictures:
     orientations: npt.NDArray[np.uint8]
     preprocessing: Preprocessing
     stored: npt.NDArray[Any] | None = None
+    is_stored: npt.NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -57,7 +60,7 @@ def open_pictures(
     cache: Cache = "none",
     folder: Path | None = None,
 ) -> Pictures:
-    """Prepares examples for batching, decoding all of them now when they are to be cached.
+    """Prepares examples for batching; where they are cached they are decoded in the first epoch that takes them all.
 
     Args:
         examples: Pictures that can be decoded, with labels among `classes`.
@@ -79,19 +82,15 @@ def open_pictures(
     if cache == "none" or not examples:
         return pictures
     shape = (len(examples), *preprocessing.shape)
-    decoded: npt.NDArray[np.uint8]
+    stored: npt.NDArray[np.uint8]
     if cache == "disk":
         if folder is None:
             raise ValueError("the disk cache needs a folder")
-        file = folder / f"{examples[0].split or 'pictures'}.npy"
-        decoded = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
+        file = folder / f"{examples[0].split or 'pictures'}_{preprocessing.height}x{preprocessing.width}.npy"
+        stored = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
     else:
-        decoded = np.empty(shape, np.uint8)
-    start = 0
-    for batch in image_batches(pictures, 64).as_numpy_iterator():
-        decoded[start : start + len(batch)] = batch
-        start += len(batch)
-    return replace(pictures, stored=decoded)
+        stored = np.empty(shape, np.uint8)
+    return replace(pictures, stored=stored, is_stored=np.zeros(len(examples), np.bool_))
 
 
 def _decoding(pictures: Pictures, order: npt.NDArray[np.int64], batch_size: int) -> Any:
@@ -102,21 +101,36 @@ def _decoding(pictures: Pictures, order: npt.NDArray[np.int64], batch_size: int)
 
     paths = tf.constant([os.fsencode(pictures.paths[i]) for i in order], tf.string)
     files = tf.data.Dataset.from_tensor_slices((paths, pictures.orientations[order]))
-    return files.map(read, num_parallel_calls=os.cpu_count() or 2, deterministic=True).batch(batch_size)
+    return files.map(_as_graph(read), num_parallel_calls=os.cpu_count() or 2, deterministic=True).batch(batch_size)
 
 
 def _inputs(pictures: Pictures, order: npt.NDArray[np.int64], batch_size: int) -> Any:
     """A data set of batches of what is stored, else of decoded pictures, in the given order."""
-    stored = pictures.stored
+    stored, is_stored = pictures.stored, pictures.is_stored
     if stored is None:
         return _decoding(pictures, order, batch_size)
+    rows = tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
 
-    def take(rows: Any) -> Any:
-        batch = tf.numpy_function(lambda chosen: stored[chosen], [rows], stored.dtype, stateful=False)
-        batch.set_shape((None, *stored.shape[1:]))
+    def take(chosen: Any) -> Any:
+        batch = tf.numpy_function(lambda numbers: stored[numbers], [chosen], stored.dtype, stateful=False)
+        return tf.ensure_shape(batch, (None, *stored.shape[1:]))
+
+    if is_stored is None or is_stored[order].all():
+        return rows.map(_as_graph(take))
+
+    def keep(batch: npt.NDArray[Any], chosen: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        stored[chosen], is_stored[chosen] = batch, True
         return batch
 
-    return tf.data.Dataset.from_tensor_slices(order).batch(batch_size).map(take)
+    def store(batch: Any, chosen: Any) -> Any:
+        return tf.ensure_shape(tf.numpy_function(keep, [batch, chosen], stored.dtype), (None, *stored.shape[1:]))
+
+    return tf.data.Dataset.zip(_decoding(pictures, order, batch_size), rows).map(_as_graph(store))
+
+
+def _as_graph(function: Callable[..., Any]) -> Any:
+    """A function that TensorFlow traces as it is: what stands here has no `if` on tensors, and looking costs time."""
+    return tf.autograph.experimental.do_not_convert(function)
 
 
 def _per_batch(values: npt.NDArray[Any], order: npt.NDArray[np.int64], batch_size: int) -> Any:
@@ -139,7 +153,7 @@ def _targets(labels: npt.NDArray[np.int64], class_count: int, order: npt.NDArray
     """A data set of what the loss takes: float32 (n, 1) for two classes, else one-hot (n, classes)."""
     if class_count == 2:
         return _per_batch(labels.astype(np.float32)[:, np.newaxis], order, batch_size)
-    return _per_batch(labels, order, batch_size).map(lambda numbers: tf.one_hot(numbers, class_count))
+    return _per_batch(labels, order, batch_size).map(_as_graph(lambda numbers: tf.one_hot(numbers, class_count)))
 
 
 def _changed(inputs: Any, changes: Sequence[Change], order: npt.NDArray[np.int64], batch_size: int) -> Any:
@@ -153,7 +167,7 @@ def _changed(inputs: Any, changes: Sequence[Change], order: npt.NDArray[np.int64
     if not changes:
         return inputs
     tables = (_per_batch(one.rows, order, batch_size) for one in changes)
-    return tf.data.Dataset.zip(inputs, *tables).map(change, num_parallel_calls=_AT_ONCE, deterministic=True)
+    return tf.data.Dataset.zip(inputs, *tables).map(_as_graph(change), num_parallel_calls=_AT_ONCE, deterministic=True)
 
 
 def epoch_order(count: int, *, seed: int, epoch: int) -> npt.NDArray[np.int64]:
@@ -203,7 +217,7 @@ def training_batches(
     steps = steps_of(count, batch_size)
     mixtures = draw_mixtures(augment, seed=seed, epoch=epoch, steps=steps, size=shape[:2])[first_step:]
     batches = tf.data.Dataset.zip(tf.data.Dataset.from_tensor_slices(mixtures), *parts)
-    return _finished(batches.map(mix, num_parallel_calls=_AT_ONCE, deterministic=True))
+    return _finished(batches.map(_as_graph(mix), num_parallel_calls=_AT_ONCE, deterministic=True))
 
 
 def evaluation_batches(pictures: Pictures, *, class_count: int, batch_size: int) -> Any:

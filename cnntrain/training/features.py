@@ -36,4 +36,4 @@ def extract_split(
         features[start : start + len(found)] = found
         start += len(found)
         on_event(StepDone(task=task, step=step, steps=steps))
-    return replace(pictures, stored=features)
+    return replace(pictures, stored=features, is_stored=None)

@@ -165,11 +165,8 @@ class Trainer:
         return Opened(train, validation)
 
     def _run_epochs(self, stage: StagePlan, inputs: _StageInputs, steps: int) -> None:
-        validation = inputs.opened.validation and evaluation_batches(
-            inputs.opened.validation, class_count=self._class_count, batch_size=self._config.data.batch_size
-        )
         while self.progress.epoch_in_stage < stage.epochs:
-            row = self._run_epoch(stage, inputs, validation, steps)
+            row = self._run_epoch(stage, inputs, steps)
             if self._has_ended(stage, row):
                 return
             self._reduce_rate(stage, row, inputs.model.optimizer)
@@ -196,16 +193,15 @@ class Trainer:
             optimizer.learning_rate = rate
             self._on_event(Message(f"no better {monitor}: learning rate {row.learning_rate:.3g} -> {rate:.3g}"))
 
-    def _run_epoch(self, stage: StagePlan, inputs: _StageInputs, validation: Any, steps: int) -> EpochRow:
+    def _run_epoch(self, stage: StagePlan, inputs: _StageInputs, steps: int) -> EpochRow:
         """Trains and validates once, and keeps the weights if they are the best so far."""
         epoch = len(self.progress.history) + 1
-        validation_steps = steps_of(len(inputs.opened.validation or ()), self._config.data.batch_size)
-        watch = _EpochWatch(stage.name, epoch, steps, validation_steps, self._on_event)
+        watch = _EpochWatch(stage.name, epoch, steps, self._on_event)
         start = time.perf_counter()
         trained = self._train(inputs, epoch, watch)
         seconds = time.perf_counter() - start
         with self._averaged():
-            validated = {} if validation is None else self._validate(inputs.model, validation, watch)
+            validated = self._validate(inputs.model, inputs.opened.validation) if inputs.opened.validation else {}
             row = EpochRow(
                 stage=stage.name,
                 epoch=epoch,
@@ -236,9 +232,15 @@ class Trainer:
         logs = inputs.model.fit(batches, verbose=0, shuffle=False, callbacks=followers).history
         return {name: float(logs[name][0]) for name in ("loss", "accuracy")}
 
-    def _validate(self, model: Any, validation: Any, watch: keras.callbacks.Callback) -> dict[str, float]:
+    def _validate(self, model: Any, validation: Pictures) -> dict[str, float]:
         """Loss and accuracy on the validation pictures."""
-        found: dict[str, float] = model.evaluate(validation, verbose=0, return_dict=True, callbacks=[watch])
+        batch_size = self._config.data.batch_size
+        steps = steps_of(len(validation), batch_size)
+        told = keras.callbacks.LambdaCallback(
+            on_test_batch_end=lambda batch, logs: self._on_event(StepDone("validation", batch + 1, steps))  # noqa: ARG005
+        )
+        batches = evaluation_batches(validation, class_count=self._class_count, batch_size=batch_size)
+        found: dict[str, float] = model.evaluate(batches, verbose=0, return_dict=True, callbacks=[told])
         return found
 
     def _averaged(self) -> AbstractContextManager[None]:
@@ -267,10 +269,9 @@ def shows_pictures_once(config: Config) -> bool:
 class _EpochWatch(keras.callbacks.Callback):  # type: ignore[misc]
     """Follows the steps of one epoch, and ends it when the loss is not finite."""
 
-    def __init__(self, stage: str, epoch: int, steps: int, validation_steps: int, on_event: OnEvent) -> None:
+    def __init__(self, stage: str, epoch: int, steps: int, on_event: OnEvent) -> None:
         super().__init__()
-        self._stage, self._epoch, self._on_event = stage, epoch, on_event
-        self._steps, self._validation_steps = steps, validation_steps
+        self._stage, self._epoch, self._steps, self._on_event = stage, epoch, steps, on_event
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         loss, accuracy = float((logs or {})["loss"]), float((logs or {})["accuracy"])
@@ -281,6 +282,3 @@ class _EpochWatch(keras.callbacks.Callback):  # type: ignore[misc]
                 f"rate {rate:.3g}; lower train.learning_rate or set train.gradient_clipping"
             )
         self._on_event(StepDone("epoch", batch + 1, self._steps, loss, accuracy))
-
-    def on_test_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        self._on_event(StepDone("validation", batch + 1, self._validation_steps))

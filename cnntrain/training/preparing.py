@@ -1,7 +1,8 @@
 """From a configuration to a job: everything that can be wrong is found here, before anything is written."""
 
+import math
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
@@ -144,9 +145,10 @@ def _cache(config: Config, data_set: DataSet, directory: RunDirectory) -> str:
         return config.data.cache
     if shows_pictures_once(config):
         return "none"
+    height, width = max((plan.image_size for plan in plan_stages(config)), key=math.prod)
     return choose_cache(
         len(data_set.split("train")) + len(data_set.split("validation")),
-        preprocessing_of(config.data),
+        replace(preprocessing_of(config.data), height=height, width=width),
         memory=machine_memory(),
         disk=shutil.disk_usage(directory.path).free,
     )

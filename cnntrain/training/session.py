@@ -116,7 +116,7 @@ class Session:
 
     def _trainer(self, folder: Path) -> Trainer:
         job = self._job
-        trainer = Trainer(
+        return Trainer(
             job.config,
             job.network,
             class_count=len(job.data_set.classes),
@@ -124,12 +124,10 @@ class Session:
             on_event=self._on_event,
             on_epoch=self._on_epoch,
         )
-        trainer.progress.timings["decoding"] = 0.0
-        return trainer
 
     def _open(self, image_size: tuple[int, int], folder: Path) -> Opened:
-        """The pictures at a size, decoded now where they are to be cached."""
-        job, start = self._job, time.perf_counter()
+        """The pictures at a size."""
+        job = self._job
         height, width = image_size
         preprocessing = replace(preprocessing_of(job.config.data), height=height, width=width)
         train, validation = (
@@ -142,9 +140,6 @@ class Session:
             )
             for split in ("train", "validation")
         )
-        seconds = time.perf_counter() - start
-        timings = self._progress.timings
-        timings["decoding"] = round(timings["decoding"] + seconds, 3)
         return Opened(train, validation if len(validation) else None)
 
     def _on_event(self, event: Event) -> None:
