@@ -787,6 +787,10 @@ def test_the_last_stage_has_the_size_that_the_model_is_used_with() -> None:
             {"model": {"kind": "convnet", "blocks": [{"filters": 2, "residual": True, "padding": "valid"}]}},
             "config: model.blocks.0: a residual block pads its convolutions and its pooling; leave out padding: valid",
         ),
+        (
+            {"model": {"kind": "convnet", "blocks": [{"filters": 2, "pooling": "none", "pool_stride": 2}]}},
+            "config: model.blocks.0: pooling: none takes no pool_stride; the convolution has a stride of its own",
+        ),
     ],
 )
 def test_rules_within_the_newer_sections(section: dict[str, Any], line: str) -> None:

@@ -78,6 +78,8 @@ class Block(Section):
     def _shapes_fit(self) -> Self:
         if self.residual and (self.padding == "valid" or (self.pooling != "none" and self.pool_padding == "valid")):
             raise ValueError("a residual block pads its convolutions and its pooling; leave out padding: valid")
+        if self.pooling == "none" and self.pool_stride is not None:
+            raise ValueError("pooling: none takes no pool_stride; the convolution has a stride of its own")
         return self
 
 
