@@ -31,9 +31,12 @@ def test_mixup_worked_out_by_hand() -> None:
     mixed, soft, weighed = (part.numpy() for part in mix(row, *_batch()))
     np.testing.assert_allclose(mixed[0], 0.75 * pictures[0] + 0.25 * pictures[1], atol=1e-4)
     np.testing.assert_allclose(mixed[4], 0.75 * pictures[4] + 0.25 * pictures[0], atol=1e-4)
-    wished = np.array([[0.75, 0, 0.25], [0, 0.25, 0.75], [0, 1, 0], [0.25, 0.75, 0], [1, 0, 0]])
-    np.testing.assert_allclose(soft, wished, atol=1e-6)
     np.testing.assert_allclose(weighed, [1.25, 2.5, 5, 10, 12.25], atol=1e-5)
+    wished = np.array([[0.75, 0, 0.5], [0, 1, 1.5], [0, 5, 0], [4, 6, 0], [12.25, 0, 0]])  # times the weights
+    np.testing.assert_allclose(soft * weighed[:, np.newaxis], wished, atol=1e-5)
+    _, unweighted = mix(row, *_batch()[:2])
+    wished = np.array([[0.75, 0, 0.25], [0, 0.25, 0.75], [0, 1, 0], [0.25, 0.75, 0], [1, 0, 0]])
+    np.testing.assert_allclose(unweighted.numpy(), wished, atol=1e-6)
 
 
 def test_cutmix_worked_out_by_hand() -> None:
@@ -43,8 +46,17 @@ def test_cutmix_worked_out_by_hand() -> None:
     wished = pictures.astype(np.float32)
     wished[:, 5:15, 6:24] = np.roll(wished, -1, axis=0)[:, 5:15, 6:24]
     np.testing.assert_array_equal(mixed, wished)
-    np.testing.assert_allclose(soft[0], [0.625, 0, 0.375], atol=1e-6)
+    np.testing.assert_allclose(soft[0], [0.625 / 1.375, 0, 0.75 / 1.375], atol=1e-6)
     np.testing.assert_allclose(weighed, [1.375, 2.75, 5.5, 11, 10.375], atol=1e-5)
+
+
+def test_the_loss_of_mixed_targets_is_the_mixture_of_the_weighted_losses() -> None:
+    pictures, targets, weights = _batch()
+    _, soft, weighed = (part.numpy() for part in mix(np.array([0, 0, *SIZE, 0.3], np.float32), *_batch()))
+    answers = np.random.default_rng(1).dirichlet(np.ones(3), len(pictures))  # to each mixed picture
+    own, partners = (-(part * np.log(answers)).sum(axis=1) for part in (targets, np.roll(targets, -1, axis=0)))
+    expected = 0.7 * weights * own + 0.3 * np.roll(weights, -1) * partners
+    np.testing.assert_allclose(weighed * -(soft * np.log(answers)).sum(axis=1), expected, rtol=1e-5)
 
 
 def test_two_classes_have_soft_numbers() -> None:

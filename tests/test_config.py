@@ -806,3 +806,19 @@ def test_short_forms() -> None:
     assert [block.batch_norm for block in config.model.blocks] == [BatchNorm(momentum=0.99, epsilon=1e-3), None]
     assert [block.padding for block in config.model.blocks] == ["same", "valid"]
     assert not load_config(changed(augment={"erasing": 0, "fill": "wrap"})).config.augment.is_active
+
+
+def test_early_stopping_would_cut_a_schedule_that_goes_on() -> None:
+    small = {"name": "small", "image_size": [32, 32]}
+    what = "a stage whose schedule goes on in the next one cannot stop early; leave one of both out"
+    raw = resized(small, {"name": "usual"})
+    raw["train"]["early_stopping"] = {"patience": 3}
+    assert refused(raw) == [f"config: train.early_stopping: {what}"]
+    raw = resized({**small, "early_stopping": {"patience": 3}}, {"name": "usual", "early_stopping": {"patience": 3}})
+    assert refused(raw) == [f"config: train.stages.0.early_stopping: {what}"]
+
+
+def test_a_warmup_that_is_too_long_is_told_once() -> None:
+    raw = resized({"name": "small", "image_size": [32, 32]}, {"name": "usual"})
+    raw["train"]["schedule"] = {"name": "cosine", "warmup_epochs": 8}
+    assert len(refused(raw)) == 1

@@ -1,5 +1,6 @@
 """From examples to batches: every picture once an epoch, with its own label, whatever the cache and the batch size."""
 
+import errno
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -142,7 +143,7 @@ def test_a_label_stays_with_its_picture(pictures: Pictures, augment: Augment) ->
     np.testing.assert_array_equal(_colors(_joined(batches, 0)), targets)
 
 
-@pytest.mark.parametrize("augment", AUGMENTS.values(), ids=AUGMENTS)
+@pytest.mark.parametrize("augment", [NO_CHANGE, CHANGES], ids=["plain", "changed"])
 def test_all_caches_give_the_same_batches(tmp_path: Path, examples: tuple[Example, ...], augment: Augment) -> None:
     opened = {cache: open_pictures(examples, CLASSES, SHAPE, cache=cache, folder=tmp_path) for cache in get_args(Cache)}
     weights = np.array([1, 2, 4], np.float32)
@@ -355,7 +356,7 @@ def test_a_cache_holds_the_pixels_of_every_picture(tmp_path: Path, write_picture
     np.testing.assert_array_equal(opened.stored, np.stack([np.asarray(Image.open(path)) for path in paths]))
 
 
-def test_the_disk_cache_is_a_file_a_split_and_size(
+def test_the_disk_cache_is_a_file_a_split(
     tmp_path: Path, examples: tuple[Example, ...], pixels: npt.NDArray[np.uint8]
 ) -> None:
     later = [replace(example, split="validation") for example in examples[:3]]
@@ -363,12 +364,30 @@ def test_the_disk_cache_is_a_file_a_split_and_size(
         opened = open_pictures(chosen, CLASSES, SHAPE, cache="disk", folder=tmp_path)
         assert isinstance(opened.stored, np.memmap)
         _joined(evaluation_batches(opened, class_count=3, batch_size=2), 0)
-    open_pictures(later, CLASSES, Preprocessing(8, 9, 3), cache="disk", folder=tmp_path)
-    size = f"{SIZE[0]}x{SIZE[1]}"
-    names = [f"train_{size}.npy", "validation_8x9.npy", f"validation_{size}.npy"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
-    np.testing.assert_array_equal(np.load(tmp_path / names[0]), pixels)
-    np.testing.assert_array_equal(np.load(tmp_path / names[2]), pixels[:3])
+    files = sorted(tmp_path.iterdir())
+    assert [path.name.split("_")[0] for path in files] == ["train", "validation"]
+    np.testing.assert_array_equal(np.load(files[0]), pixels)
+    np.testing.assert_array_equal(np.load(files[1]), pixels[:3])
+
+
+def test_opening_again_leaves_the_file_that_is_in_use(tmp_path: Path, examples: tuple[Example, ...]) -> None:
+    opened = open_pictures(examples, CLASSES, SHAPE, cache="disk", folder=tmp_path)
+    first = _joined(_epoch(opened, epoch=1), 0)
+    open_pictures(examples, CLASSES, SHAPE, cache="disk", folder=tmp_path)
+    np.testing.assert_array_equal(_joined(_epoch(opened, epoch=1), 0), first)
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this system reserves no room for files")
+def test_a_disk_cache_without_room_is_an_error_at_once(
+    tmp_path: Path, examples: tuple[Example, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(handle: int, offset: int, length: int) -> None:
+        assert (offset, length) == (0, COUNT * SIZE[0] * SIZE[1] * 3 + 128)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError, match="No space left"):
+        open_pictures(examples, CLASSES, SHAPE, cache="disk", folder=tmp_path)
 
 
 def test_pictures_are_resized_and_converted(examples: tuple[Example, ...]) -> None:

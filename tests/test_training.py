@@ -1,7 +1,8 @@
 """The loop over stages and epochs, on networks small enough to train in a moment."""
 
+import gc
 import math
-from dataclasses import replace
+import weakref
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ SMALL: dict[str, Any] = {
     "head": {"layers": [{"dropout": 0.2}, {"dense": 4}]},
 }
 
+GLOBAL: dict[str, Any] = {"kind": "convnet", "blocks": [{"filters": 4}], "head": {"pooling": "global_average"}}
+
 
 def _config(
     folder: Path, *, model: dict[str, Any] | None = None, augment: dict[str, Any] | None = None, **train: Any
@@ -54,7 +57,7 @@ def _trainer(
     network = build_network(config, len(data_set.classes))
 
     def opened(size: tuple[int, int]) -> Opened:
-        preprocessing = replace(preprocessing_of(config.data), height=size[0], width=size[1])
+        preprocessing = preprocessing_of(config.data, size)
         train, held_out = (
             open_pictures(data_set.split(split), data_set.classes, preprocessing, cache="memory")
             for split in ("train", "validation")
@@ -383,31 +386,60 @@ def test_the_average_follows_all_weights_that_train_and_lies_in_place_for_a_whil
 
 
 def test_what_is_validated_and_kept_is_the_average(split_folder: Path) -> None:
-    config, data_set = _config(split_folder, ema=0.5, epochs=3, monitor="loss")
+    config, data_set = _config(split_folder, ema=0.5, epochs=3)
     trainer, network = _trainer(config, data_set)
-    seen: list[list[Any]] = []
-    current = []
-    keep = Progress.keep
-
-    def spy(self: Progress, *arguments: Any, **options: Any) -> bool:
-        seen.append(network.model.get_weights())
-        return keep(self, *arguments, **options)
-
+    raw: list[list[Any]] = []
     train = Trainer._train
 
     def after(self: Trainer, *arguments: Any) -> dict[str, float]:
         found = train(self, *arguments)
-        current.append(network.model.get_weights())
+        raw.append(network.model.get_weights())
         return found
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Progress, "keep", spy)
         patch.setattr(Trainer, "_train", after)
         progress = trainer.run()
     assert progress.best is not None
-    kept = seen[progress.best.epoch - 1]
-    assert all(np.array_equal(a, b) for a, b in zip(network.model.get_weights(), kept, strict=True))
-    assert not all(np.allclose(a, b) for a, b in zip(kept, current[progress.best.epoch - 1], strict=True))
+    kept = network.model.get_weights()
+    assert not all(np.allclose(a, b) for a, b in zip(kept, raw[progress.best.epoch - 1], strict=True))
+    held_out = open_pictures(data_set.split("validation"), data_set.classes, preprocessing_of(config.data))
+    probabilities = network.model.predict(image_batches(held_out, 4), verbose=0)[:, 0]
+    loss = -np.mean(np.log(np.where(held_out.labels == 1, probabilities, 1 - probabilities)))
+    assert float(loss) == pytest.approx(progress.best.value, rel=1e-4)  # what was measured is what is kept
+
+
+def test_the_average_goes_on_in_a_stage_that_continues(split_folder: Path) -> None:
+    stages = [{"name": "small", "image_size": [8, 8], "epochs": 2}, {"name": "usual", "epochs": 1}]
+    config, data_set = _config(split_folder, model=GLOBAL, ema=0.9, stages=stages)
+    trainer, _ = _trainer(config, data_set)
+    with pytest.MonkeyPatch.context() as patch:
+        made: list[WeightAverage] = []
+        init = WeightAverage.__init__
+
+        def counted(self: WeightAverage, *arguments: Any) -> None:
+            made.append(self)
+            init(self, *arguments)
+
+        patch.setattr(WeightAverage, "__init__", counted)
+        trainer.run()
+    assert [average._steps for average in made] == [3 * -(-len(data_set.split("train")) // 5)]
+
+
+def test_pictures_of_a_size_that_is_done_are_let_go(split_folder: Path) -> None:
+    stages = [{"name": "small", "image_size": [8, 8], "epochs": 1}, {"name": "usual", "epochs": 1}]
+    trainer, _ = _trainer(*_config(split_folder, model=GLOBAL, stages=stages))
+    opened: list[Any] = []
+    open_size = trainer._open_pictures
+
+    def noted(size: tuple[int, int]) -> Opened:
+        pictures = open_size(size)
+        opened.append(weakref.ref(pictures.train.stored))
+        return pictures
+
+    trainer._open_pictures = noted
+    trainer.run()
+    gc.collect()
+    assert [reference() is None for reference in opened] == [True, False]
 
 
 def test_training_goes_on_from_the_weights_and_not_from_their_average(split_folder: Path) -> None:
@@ -420,9 +452,6 @@ def test_training_goes_on_from_the_weights_and_not_from_their_average(split_fold
 
 
 # stages of other image sizes
-
-
-GLOBAL: dict[str, Any] = {"kind": "convnet", "blocks": [{"filters": 4}], "head": {"pooling": "global_average"}}
 
 
 def test_a_stage_at_another_size_goes_on_with_weights_optimizer_and_schedule(split_folder: Path) -> None:

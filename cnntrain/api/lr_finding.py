@@ -208,8 +208,8 @@ def _named(
 
 
 def _yaml(config: Config, plan: StagePlan, rate: float) -> str:
-    """Where the rate goes: into `train`, or into the stage where stages are listed."""
-    if not config.train.stages:
+    """Where the rate goes: into `train`, or into the stage where stages have rates of their own."""
+    if all(stage.learning_rate is None for stage in config.train.stages):
         return f"train: {{learning_rate: {rate:.1e}}}"
     name = json.dumps(plan.name, ensure_ascii=False) if shown(plan.name) != plan.name else plan.name
     return f"train: {{stages: [{{name: {name}, learning_rate: {rate:.1e}}}]}}"

@@ -1,6 +1,7 @@
 """Rules of a configuration that no section can check alone."""
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 from cnntrain.config.problems import Key, Problem
 from cnntrain.config.sections import Config, Convnet, Stage, Train
@@ -16,6 +17,7 @@ def check(config: Config) -> list[Problem]:
         *_check_names(config),
         *_check_warmup(config),
         *_check_unfreeze(config),
+        *_check_joint_schedules(config),
         *_check_last_size(config),
     ]
 
@@ -51,7 +53,9 @@ def _check_warmup(config: Config) -> list[Problem]:
             got=str(plan.schedule.warmup_epochs),
         )
         for index, plan in enumerate(plan_stages(config))
-        if plan.schedule is not None and (plan.schedule.warmup_epochs or 0) >= plan.schedule_epochs
+        if not plan.continues
+        and plan.schedule is not None
+        and (plan.schedule.warmup_epochs or 0) >= plan.schedule_epochs
     ]
 
 
@@ -64,6 +68,20 @@ def _check_unfreeze(config: Config) -> list[Problem]:
         for index, stage in enumerate(config.train.stages)
         if stage.unfreeze not in (None, "all")
     ]
+
+
+def _check_joint_schedules(config: Config) -> list[Problem]:
+    """A schedule that runs on through the next stage would never end if this one stopped early."""
+    what = "a stage whose schedule goes on in the next one cannot stop early; leave one of both out"
+    return [
+        Problem(
+            ("train", "stages", index, "early_stopping") if stage.early_stopping else ("train", "early_stopping"), what
+        )
+        for index, (stage, (plan, after)) in enumerate(
+            zip(config.train.stages, pairwise(plan_stages(config)), strict=False)
+        )
+        if after.continues and plan.schedule is not None and plan.early_stopping is not None
+    ][:1]
 
 
 def _check_last_size(config: Config) -> list[Problem]:

@@ -128,9 +128,14 @@ _INTERPOLATION_RULES: dict[str, str] = {
 }
 
 
-def preprocessing_of(data: Data) -> Preprocessing:
-    """The preprocessing that a configuration asks for."""
-    height, width = data.image_size
+def preprocessing_of(data: Data, image_size: tuple[int, int] | None = None) -> Preprocessing:
+    """The preprocessing that a configuration asks for.
+
+    Args:
+        data: Of the configuration.
+        image_size: Height and width in pixels where they are not `data.image_size`.
+    """
+    height, width = image_size or data.image_size
     return Preprocessing(
         height=height,
         width=width,

@@ -1,6 +1,8 @@
 """From examples to batches: decoded once where there is room, every epoch a permutation of the whole set."""
 
 import os
+import tempfile
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -86,11 +88,21 @@ def open_pictures(
     if cache == "disk":
         if folder is None:
             raise ValueError("the disk cache needs a folder")
-        file = folder / f"{examples[0].split or 'pictures'}_{preprocessing.height}x{preprocessing.width}.npy"
-        stored = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
+        stored = _on_disk(shape, folder, examples[0].split or "pictures")
     else:
         stored = np.empty(shape, np.uint8)
     return replace(pictures, stored=stored, is_stored=np.zeros(len(examples), np.bool_))
+
+
+def _on_disk(shape: tuple[int, ...], folder: Path, name: str) -> npt.NDArray[np.uint8]:
+    """An array in a new file, which has its room already: a full disk is an error now and no signal later."""
+    handle, file = tempfile.mkstemp(prefix=f"{name}_", suffix=".npy", dir=folder)
+    os.close(handle)
+    array = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
+    if hasattr(os, "posix_fallocate"):  # not on macOS and Windows
+        with Path(file).open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, Path(file).stat().st_size)
+    return array
 
 
 def _decoding(pictures: Pictures, order: npt.NDArray[np.int64], batch_size: int) -> Any:
@@ -105,27 +117,40 @@ def _decoding(pictures: Pictures, order: npt.NDArray[np.int64], batch_size: int)
 
 
 def _inputs(pictures: Pictures, order: npt.NDArray[np.int64], batch_size: int) -> Any:
-    """A data set of batches of what is stored, else of decoded pictures, in the given order."""
-    stored, is_stored = pictures.stored, pictures.is_stored
-    if stored is None:
+    """A data set of batches of what is stored, else of decoded pictures, in the given order.
+
+    TensorFlow keeps the functions of a data set as long as the process lives. So they only refer to the arrays, whose
+    memory is free again when the pictures are gone.
+    """
+    if pictures.stored is None:
         return _decoding(pictures, order, batch_size)
+    shape, dtype = (None, *pictures.stored.shape[1:]), pictures.stored.dtype
+    stored, is_stored = weakref.ref(pictures.stored), pictures.is_stored
     rows = tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
 
     def take(chosen: Any) -> Any:
-        batch = tf.numpy_function(lambda numbers: stored[numbers], [chosen], stored.dtype, stateful=False)
-        return tf.ensure_shape(batch, (None, *stored.shape[1:]))
+        return tf.ensure_shape(
+            tf.numpy_function(lambda rows: _alive(stored)[rows], [chosen], dtype, stateful=False), shape
+        )
 
     if is_stored is None or is_stored[order].all():
         return rows.map(_as_graph(take))
 
     def keep(batch: npt.NDArray[Any], chosen: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-        stored[chosen], is_stored[chosen] = batch, True
+        _alive(stored)[chosen], is_stored[chosen] = batch, True
         return batch
 
     def store(batch: Any, chosen: Any) -> Any:
-        return tf.ensure_shape(tf.numpy_function(keep, [batch, chosen], stored.dtype), (None, *stored.shape[1:]))
+        return tf.ensure_shape(tf.numpy_function(keep, [batch, chosen], dtype), shape)
 
     return tf.data.Dataset.zip(_decoding(pictures, order, batch_size), rows).map(_as_graph(store))
+
+
+def _alive(reference: weakref.ref[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    array = reference()
+    if array is None:
+        raise RuntimeError("the pictures of this data set are gone; hold them as long as their batches are drawn")
+    return array
 
 
 def _as_graph(function: Callable[..., Any]) -> Any:

@@ -14,4 +14,4 @@ def generator(stream: int, *, seed: int, epoch: int) -> np.random.Generator:
         seed: Of the run.
         epoch: Counted through all stages.
     """
-    return np.random.Generator(np.random.Philox(key=[seed, epoch * 16 + stream]))
+    return np.random.Generator(np.random.Philox(key=np.array([seed, epoch * 16 + stream], np.uint64)))

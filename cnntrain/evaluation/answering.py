@@ -55,12 +55,12 @@ def answer(
     )
 
 
-def mirrored(batch: Any, flip: Flip) -> tuple[Any, ...]:
-    """A batch (n, height, width, channels) of any type as it is, and its mirror images: 1, 2 or, for `both`, 4 tensors.
+def mirrored(batch: NDArray[Any], flip: Flip) -> tuple[NDArray[Any], ...]:
+    """A batch (n, height, width, channels) of any type as it is, and its mirror images: 1, 2 or, for `both`, 4 arrays.
 
     `horizontal` exchanges left and right, `vertical` top and bottom, `both` has these two and the one with both.
     """
-    return tuple(tf.reverse(batch, axes) if axes else batch for axes in _REVERSED[flip])
+    return tuple(np.flip(batch, axes) for axes in _REVERSED[flip])
 
 
 def predict_probabilities(
@@ -91,11 +91,11 @@ def predict_probabilities(
         ModelFileError: The model's answers are not finite.
     """
     steps = steps_of(len(pictures), BATCH)
-    ask = _traced(model)
+    size = min(BATCH, len(pictures))
     outputs = []
     try:
-        for step, batch in enumerate(image_batches(pictures, BATCH), start=1):
-            outputs.append(np.mean([ask(version).numpy() for version in mirrored(batch, flip)], axis=0))
+        for step, batch in enumerate(image_batches(pictures, BATCH).as_numpy_iterator(), start=1):
+            outputs.append(np.mean([_ask(model, version, size) for version in mirrored(batch, flip)], axis=0))
             on_batch(step, steps)
     except (tf.errors.NotFoundError, tf.errors.InvalidArgumentError) as error:
         reason = " ".join(error.message.split())[:200]
@@ -109,7 +109,8 @@ def predict_probabilities(
     return answers
 
 
-def _traced(model: Any) -> Any:
-    """A model as a function of uint8 batches of any size; `predict_on_batch` traces again for a smaller last batch."""
-    batches = tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8)
-    return tf.function(lambda batch: model(batch, training=False), input_signature=[batches])
+def _ask(model: Any, batch: NDArray[np.uint8], size: int) -> NDArray[Any]:
+    """A model's outputs for a batch, filled up to `size` pictures, since Keras traces again for every other size."""
+    filler = np.repeat(batch[-1:], size - len(batch), axis=0)
+    outputs: NDArray[Any] = model.predict_on_batch(np.concatenate([batch, filler]))
+    return outputs[: len(batch)]

@@ -55,7 +55,7 @@ class Network:
         return keras.Model(self.model.input, self.outputs[self.features])
 
     def resized(self, image_size: tuple[int, int]) -> "Network":
-        """The same layers on pictures of another size: what one of the two networks learns, the other knows.
+        """The same layers on pictures of a size, be it their own: what one of the networks learns, the other knows.
 
         Zeros that a backbone pads with are as many as at the size it was built for.
 
@@ -65,6 +65,8 @@ class Network:
         Raises:
             ValueError: A layer takes no feature maps of the size that results.
         """
+        if self.model.input_shape[1:3] == tuple(image_size):
+            return self
         model, outputs = resize(self.model, image_size)
         return replace(self, model=model, outputs=outputs)
 

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from cnntrain.models.network import Network
 
@@ -27,13 +28,17 @@ class WeightAverage(keras.callbacks.Callback):  # type: ignore[misc]
         self._steps = 0
         self._weights = [weight for layer in network.model.layers if layer.trainable for weight in layer.weights]
         self._averages = [keras.Variable(weight, trainable=False, dtype="float32") for weight in self._weights]
+        # Traced, since a hundred small operations one by one would take a large part of a small network's step.
+        self._move = tf.function(self._moved, autograph=False)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         """Moves the average towards the weights as they are now."""
         self._steps += 1
-        part = 1.0 - min(self._momentum, (1 + self._steps) / (10 + self._steps))
+        self._move(tf.constant(1.0 - min(self._momentum, (1 + self._steps) / (10 + self._steps))))
+
+    def _moved(self, part: Any) -> None:
         for average, weight in zip(self._averages, self._weights, strict=True):
-            average.assign(average + part * (weight - average))
+            average.assign(average + part * (keras.ops.cast(weight, "float32") - average))
 
     @contextmanager
     def in_place(self) -> Iterator[None]:

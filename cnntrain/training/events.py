@@ -24,6 +24,7 @@ class StageStarted:
         epochs: How many it has at the most.
         trainable: Parameters that train in it.
         total_epochs: Of all stages, at the most.
+        continues: Whether it goes on with the weights, the optimizer and the schedule of the stage before.
     """
 
     name: str
@@ -32,6 +33,7 @@ class StageStarted:
     epochs: int
     trainable: int
     total_epochs: int
+    continues: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def as_line(event: Event) -> str | None:
         case StageStarted():
             return (
                 f"stage {event.name} ({event.number} of {event.stages}): up to {event.epochs} epochs, "
-                f"{event.trainable:,} parameters train"
+                f"{event.trainable:,} parameters train" + (", optimizer and schedule go on" if event.continues else "")
             )
         case EpochDone():
             return _epoch_line(event)

@@ -86,6 +86,12 @@ class Trainer:
     def _total_epochs(self) -> int:
         return sum(stage.epochs for stage in self._stages)
 
+    @property
+    def _at_usual_size(self) -> str:
+        """Which epochs count, where not all of them do."""
+        sizes = {stage.image_size for stage in self._stages}
+        return " at data.image_size" if len(sizes) > 1 else ""
+
     def run(self) -> Progress:
         """Runs all stages; leaves the network with the best weights of all.
 
@@ -103,8 +109,8 @@ class Trainer:
         self.restore_best()
         if self.progress.best is None:
             raise TrainingError(
-                f"{self._config.train.monitor} was not finite after any epoch, so there is no best model; "
-                "lower train.learning_rate or set train.gradient_clipping"
+                f"{self._config.train.monitor} was not finite after any epoch{self._at_usual_size}, so there is no "
+                "best model; lower train.learning_rate or set train.gradient_clipping"
             )
         return self.progress
 
@@ -120,7 +126,9 @@ class Trainer:
         self._network.thaw(stage.unfreeze)
         trainable = sum(math.prod(weight.shape) for weight in self._network.model.trainable_weights)
         number, count = self.progress.stage, len(self._stages)
-        self._on_event(StageStarted(stage.name, number, count, stage.epochs, trainable, self._total_epochs))
+        self._on_event(
+            StageStarted(stage.name, number, count, stage.epochs, trainable, self._total_epochs, stage.continues)
+        )
         inputs = self._stage_inputs(stage)
         steps = steps_of(len(inputs.opened.train), self._config.data.batch_size)
         train = self._config.train
@@ -146,8 +154,7 @@ class Trainer:
         if self._opened is None or self._opened.train.preprocessing.shape[:2] != image_size:
             self._opened = self._features = None  # before the next are made, to have room for them
             self._opened = self._open_pictures(image_size)
-        is_usual = image_size == self._config.data.image_size
-        return self._network if is_usual else self._network.resized(image_size), self._opened
+        return self._network.resized(image_size), self._opened
 
     def _extract(self, network: Network, opened: Opened) -> Opened:
         """Runs the frozen base once over all pictures."""
@@ -160,7 +167,8 @@ class Trainer:
         train = extract(opened.train, task="features of train")
         validation = opened.validation and extract(opened.validation, task="features of validation")
         seconds = time.perf_counter() - start
-        self.progress.timings["features"] = seconds
+        timings = self.progress.timings
+        timings["features"] = round(timings.get("features", 0.0) + seconds, 3)
         self._on_event(Message(f"their features took {seconds:.1f} s ({count / seconds:.1f} images/s)"))
         return Opened(train, validation)
 

@@ -194,10 +194,8 @@ def _inputs(
     """
     config, network = prepared.config, prepared.network
     network.thaw(stage.unfreeze)
-    if stage.image_size != config.data.image_size:
-        network = network.resized(stage.image_size)
-    height, width = stage.image_size
-    preprocessing = replace(preprocessing_of(config.data), height=height, width=width)
+    network = network.resized(stage.image_size)
+    preprocessing = preprocessing_of(config.data, stage.image_size)
     examples, batch_size = data_set.split("train"), config.data.batch_size
     are_seen_twice = steps * batch_size > len(examples)
     if are_seen_twice and trains_on_features(config, stage):

@@ -2,7 +2,7 @@
 
 import math
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -114,6 +114,8 @@ def _notes(prepared: Prepared) -> tuple[str, ...]:
         notes.append(f"{config.data.source} is not there: training on generated pictures")
     elif not prepared.data_set.split("validation"):
         notes.append("there are no validation pictures: training itself is monitored")
+        if config.train.ema:
+            notes.append("train.ema: what is monitored are the weights as they change, what is kept is their average")
     notes += prepared.data_set.notes if prepared.data_set else ()
     is_random = isinstance(config.model, Pretrained) and config.model.weights == "none" and not prepared.smoke
     if is_random and any(stage.unfreeze != "all" for stage in plan_stages(config)):
@@ -145,10 +147,10 @@ def _cache(config: Config, data_set: DataSet, directory: RunDirectory) -> str:
         return config.data.cache
     if shows_pictures_once(config):
         return "none"
-    height, width = max((plan.image_size for plan in plan_stages(config)), key=math.prod)
+    largest = max((plan.image_size for plan in plan_stages(config)), key=math.prod)
     return choose_cache(
         len(data_set.split("train")) + len(data_set.split("validation")),
-        replace(preprocessing_of(config.data), height=height, width=width),
+        preprocessing_of(config.data, largest),
         memory=machine_memory(),
         disk=shutil.disk_usage(directory.path).free,
     )

@@ -21,12 +21,12 @@ class Progress:
 
     Args:
         history: A row for each epoch that is over.
-        best: The best epoch so far, of all stages.
+        best: The best epoch so far among those of all stages at `data.image_size`.
         best_weights: The weights of the whole network after it, in Keras's order.
         stage: Number of the stage in hand, counted from 1.
         epoch_in_stage: Epochs of it that are over.
         stage_best: The best monitored value in it.
-        stage_weights: The weights after that epoch, or those the stage began with: what the next stage begins with.
+        stage_weights: The weights after that epoch: what the next stage begins with, unless it goes on with the last.
         stopping: Counter of its early stopping.
         reduction: Counter of its rate reduction.
         timings: Seconds by part of the work.

@@ -2,7 +2,7 @@
 
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -86,13 +86,16 @@ class Session:
                 self._finish()
         except KeyboardInterrupt as error:
             self._give_up("interrupted", "interrupted by a signal")
-            kept = (
-                f"the best model so far is in {self._directory.model}" if self._progress.best else "no epoch was over"
-            )
-            raise InterruptedRunError(f"interrupted; {kept}", getattr(error, "signal_number", 2)) from error
+            raise InterruptedRunError(f"interrupted; {self._kept()}", getattr(error, "signal_number", 2)) from error
         except BaseException as error:
             self._give_up("failed", str(error) if isinstance(error, CnntrainError) else repr(error))
             raise
+
+    def _kept(self) -> str:
+        """What an interrupted run leaves."""
+        if self._progress.best:
+            return f"the best model so far is in {self._directory.model}"
+        return f"no epoch{' at data.image_size' if self._progress.history else ''} was over, so there is no model"
 
     def _write_beginning(self) -> None:
         """Everything that is known before the first step."""
@@ -128,8 +131,7 @@ class Session:
     def _open(self, image_size: tuple[int, int], folder: Path) -> Opened:
         """The pictures at a size."""
         job = self._job
-        height, width = image_size
-        preprocessing = replace(preprocessing_of(job.config.data), height=height, width=width)
+        preprocessing = preprocessing_of(job.config.data, image_size)
         train, validation = (
             open_pictures(
                 job.data_set.split(split),

@@ -51,7 +51,7 @@ class Augment(Section):
     shift: Fraction = 0.0
     """Largest shift, as a fraction of height and of width."""
     shear: Annotated[float, Field(ge=0.0, lt=90.0)] = 0.0
-    """Largest shear angle in degrees, either way."""
+    """Largest shear angle in degrees, either way; horizontal lines tilt."""
     zoom: Fraction = 0.0
     """Height and width are scaled by factors drawn independently from 1 - zoom to 1 + zoom."""
     flip: Literal["none", "horizontal", "vertical", "both"] = "none"

@@ -74,4 +74,5 @@ class Data(Section):
     batch_size: Annotated[int, Field(ge=1, le=65536)] = 32
     """Pictures a training step; the last batch of an epoch holds what is left."""
     cache: Literal["auto", "memory", "disk", "none"] = "auto"
-    """Where decoded pictures are kept between epochs; `auto`: in memory if they fit a quarter of it, else on disk."""
+    """Where decoded pictures are kept between epochs; `auto`: in memory if they fit a quarter of it, else
+    on disk if they fit half of the room there, else nowhere."""

@@ -119,8 +119,8 @@ class Stage(Section):
     """First layer of the backbone that trains, with all after it; `none`: the head only; `all`. Of a convnet: `all`."""
     image_size: Pair | None = None
     """Height and width of the pictures in this stage; absent: `data.image_size`, which the last stage must have. A
-    stage that differs from the one before in nothing but this and its epochs goes on with weights, optimizer and
-    schedule as they are."""
+    stage that differs from the one before in nothing but this, its name and its epochs goes on with weights, optimizer
+    and schedule as they are; early stopping and rate reduction count anew."""
     epochs: Count | None = None
     """Epochs of this stage."""
     optimizer: OptimizerValue | None = None
@@ -163,8 +163,10 @@ class Train(Section):
     """Largest norm of the gradient of all weights together; a longer one is scaled down to it."""
     ema: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
     """Momentum a step of an exponential moving average of all weights, with the statistics of batch normalization;
-    what is validated and kept is the average. It starts quickly: in step t no more than (1 + t) / (10 + t)."""
+    what is validated and kept is the average (`loss` and `accuracy` are those of the weights as they change). It starts
+    quickly: in step t no more than (1 + t) / (10 + t)."""
     mixed_precision: bool = False
     """Computes in float16 with float32 weights: faster and smaller on a recent GPU, slower on a CPU."""
     stages: Annotated[tuple[Stage, ...], Field(strict=False)] = ()
-    """Parts of the training, one after another, each from the best weights of the one before; absent: one stage."""
+    """Parts of the training, one after another; absent: one stage. Each begins with the best weights of the one
+    before, or goes on with the last ones where it only changes `image_size`."""

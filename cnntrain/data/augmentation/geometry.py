@@ -25,7 +25,9 @@ def draw_transforms(augment: Augment, *, seed: int, epoch: int, count: int, size
     Row i belongs to picture i of the training set, whatever the order in which the pictures are shown, so that the
     changes are a function of seed, epoch and picture alone. A window is cropped first. Then the ranges and the order
     of the operations are those of Keras's ImageDataGenerator: rotate, shift, shear, zoom about the middle of the
-    picture, then flip. What lies outside of the window is still there for what these operations move into the frame.
+    picture, then flip. They act on (row, column), as in its first versions: height shift moves rows, shear tilts
+    horizontal lines. Keras 3.15 reads the same matrices over (x, y), which turns both around. What lies outside of the
+    window is still there for what these operations move into the frame.
 
     Args:
         augment: The ranges.

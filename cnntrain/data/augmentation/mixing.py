@@ -55,23 +55,32 @@ def _rectangles(area: Floats, uniform: Floats, size: tuple[int, int]) -> Floats:
     return np.column_stack([np.clip(centers + sign * (sides // 2), 0, size) for sign in (-1, 1)])
 
 
-def mix(row: Any, pictures: Any, *others: Any) -> tuple[Any, ...]:
+def mix(row: Any, pictures: Any, targets: Any, *weights: Any) -> tuple[Any, ...]:
     """Mixes each picture with the next one of its batch, the last one with the first.
+
+    Targets are mixed in proportion to what is seen of both pictures and to their weights, so that the loss is the same
+    mixture of the two weighted losses.
 
     Args:
         row: float32 (5,), of `draw_mixtures`.
         pictures: (N, height, width, channels), of any number type.
-        others: Targets and weights, float32 with N first: mixed in proportion to what is seen of both pictures.
+        targets: float32 (N, outputs).
+        weights: float32 (N,), where pictures have weights.
 
     Returns:
-        The mixed pictures (float32) and others, in their shapes.
+        The mixed pictures (float32), targets and weights, in their shapes.
     """
     height, width, channels = pictures.shape[1:]
     box, opacity = tf.cast(row[tf.newaxis, :4], tf.int32), row[4]
     inside = tf.reshape(covered(box, (height, width, channels)), (height, width, channels))
     area = tf.cast((box[0, 2] - box[0, 0]) * (box[0, 3] - box[0, 1]), tf.float32) / (height * width)
-    blended = _blend(tf.cast(pictures, tf.float32), opacity * tf.cast(inside, tf.float32))
-    return blended, *(_blend(other, opacity * area) for other in others)
+    part = opacity * area
+    mixed = _blend(tf.cast(pictures, tf.float32), opacity * tf.cast(inside, tf.float32))
+    if not weights:
+        return mixed, _blend(targets, part)
+    weight = weights[0][:, tf.newaxis]
+    total = _blend(weight, part)
+    return mixed, tf.math.divide_no_nan(_blend(weight * targets, part), total), total[:, 0]
 
 
 def _blend(values: Any, part: Any) -> Any:
