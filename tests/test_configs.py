@@ -18,6 +18,8 @@ def test_there_are_the_promised_configurations() -> None:
         "dogs_vs_cats_augmented",
         "dogs_vs_cats_scratch",
         "lenet5",
+        "dogs_vs_cats_fast",
+        "mini_xception",
         "mnist_convnet",
         "no_max_pool",
         "vgg16_features",
