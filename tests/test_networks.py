@@ -215,18 +215,19 @@ def any_block_with(**more: Any) -> st.SearchStrategy[Block]:
         stride=st.integers(1, 3),
         separable=st.booleans(),
         norm_first=st.booleans(),
-        pooling=st.sampled_from(["max", "average", "none"]),
         pool_size=st.integers(1, 4),
         **more,
     )
 
 
 windows = st.sampled_from(["valid", "same"])
+pooling = st.sampled_from(["max", "average", "none"])
+strides: dict[str, Any] = {"pooling": st.sampled_from(["max", "average"]), "pool_stride": st.integers(1, 4)}
 any_block = st.one_of(
-    any_block_with(padding=windows, pool_padding=windows),
-    any_block_with(padding=windows, pool_padding=windows, pool_stride=st.integers(1, 4)),
-    any_block_with(residual=st.just(True)),
-    any_block_with(residual=st.just(True), pool_stride=st.integers(1, 4)),
+    any_block_with(padding=windows, pool_padding=windows, pooling=pooling),
+    any_block_with(padding=windows, pool_padding=windows, **strides),
+    any_block_with(residual=st.just(True), pooling=pooling),
+    any_block_with(residual=st.just(True), **strides),
 )
 
 
