@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 import click
 
+from cnntrain.cli.options import device_option
+
 
 @click.command("evaluate", short_help="Measure the model of a run.")
 @click.argument("run", type=click.Path(path_type=Path))
@@ -26,9 +28,7 @@ import click
 )
 @click.option("--allow-leak", is_flag=True, help="Measure even on pictures that the run was trained on.")
 @click.option("--tta", is_flag=True, help="Average over the mirror images that the run was trained with.")
-@click.option(
-    "--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True, help="What to run on."
-)
+@device_option("run on")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
 def command(
     run: Path,

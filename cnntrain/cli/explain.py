@@ -6,6 +6,8 @@ from typing import Literal
 
 import click
 
+from cnntrain.cli.options import device_option
+
 
 @click.group("explain", short_help="Draw what the network of a run sees.")
 def command() -> None:
@@ -28,9 +30,7 @@ def command() -> None:
     type=click.Path(path_type=Path),
     help="The new folder to write.  [default: RUN/explain/activations/IMAGE_STEM, replaced]",
 )
-@click.option(
-    "--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True, help="What to run on."
-)
+@device_option("run on")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of paths.")
 def activations(
     run: Path,

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from cnntrain.cli.options import device_option, set_option
+
 if TYPE_CHECKING:
     from cnntrain.api import CrossValidation
 
@@ -18,9 +20,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Where the run goes.  [default: runs/CONFIG's name]",
 )
-@click.option(
-    "--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Change a key, as train.epochs=3; may be repeated."
-)
+@set_option("train.epochs=3")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier run in the same folder.")
 @click.option(
     "--smoke",
@@ -29,9 +29,7 @@ if TYPE_CHECKING:
 )
 @click.option("--all-folds", is_flag=True, help="One run a cross-validation fold, in RUN_DIR/fold_0 and so on.")
 @click.option("--allow-leak", is_flag=True, help="Go on if the same picture is in two splits; the run records it.")
-@click.option(
-    "--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True, help="What to train on."
-)
+@device_option("train on")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of the run directory.")
 def command(
     config: Path,

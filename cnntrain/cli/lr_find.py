@@ -6,16 +6,12 @@ from typing import Any, Literal
 
 import click
 
+from cnntrain.cli.options import device_option, set_option
+
 
 @click.command("lr-find", short_help="Find a learning rate by a range test.")
 @click.argument("config", type=click.Path(path_type=Path))
-@click.option(
-    "--set",
-    "overrides",
-    metavar="KEY=VALUE",
-    multiple=True,
-    help="Change a key, as data.batch_size=16; may be repeated.",
-)
+@set_option("data.batch_size=16")
 @click.option("--stage", metavar="NAME", help="The stage to test, on the initial weights.  [default: the first]")
 @click.option("--start", type=float, default=1e-7, show_default=True, help="The first learning rate.")
 @click.option("--end", type=float, default=10.0, show_default=True, help="The last learning rate.")
@@ -26,9 +22,7 @@ import click
     type=click.Path(path_type=Path),
     help="The PNG file to write, with a CSV file beside it.  [default: lr_find/CONFIG's name.png]",
 )
-@click.option(
-    "--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True, help="What to train on."
-)
+@device_option("train on")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
 def command(
     config: Path,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from cnntrain.cli.options import device_option
 from cnntrain.errors import DataError
 
 if TYPE_CHECKING:
@@ -23,9 +24,7 @@ if TYPE_CHECKING:
 )
 @click.option("--jsonl", "as_lines", is_flag=True, help="Print one JSON object a picture, each on a line of its own.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
-@click.option(
-    "--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True, help="What to run on."
-)
+@device_option("run on")
 def command(
     run: Path,
     paths: tuple[str, ...],

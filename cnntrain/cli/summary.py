@@ -6,16 +6,12 @@ from typing import Any
 
 import click
 
+from cnntrain.cli.options import set_option
+
 
 @click.command("summary", short_help="Show the layers of a configuration's network.")
 @click.argument("config", type=click.Path(path_type=Path))
-@click.option(
-    "--set",
-    "overrides",
-    metavar="KEY=VALUE",
-    multiple=True,
-    help="Change a key, as data.image_size=[96,96]; may be repeated.",
-)
+@set_option("data.image_size=[96,96]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
 def command(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     """Show every layer of the network that CONFIG describes: shape, activations, parameters, when it trains."""

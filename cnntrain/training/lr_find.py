@@ -24,7 +24,6 @@ from cnntrain.training.features import extract_split
 from cnntrain.training.loop import trains_on_features
 from cnntrain.training.preparing import Prepared
 
-FEWEST_STEPS = 10
 _EXPLODED = 4.0  # times the smallest smoothed loss, as in fastai
 _FORGETTING = 0.75  # decades of the rate in which a loss's weight in the average falls to 1/e
 _CALM = 0.2  # part of the test at its beginning, in which the rate should be too small to change the loss
@@ -142,7 +141,7 @@ def run_range_test(
         stage: What is tested, from the initial weights.
         start: The first rate, above zero.
         end: The last rate, above the first.
-        steps: Training steps at the most, `FEWEST_STEPS` or more. There are as many epochs as they need.
+        steps: Training steps at the most. There are as many epochs as they need.
         on_event: Told after every step.
 
     Raises:
