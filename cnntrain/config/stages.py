@@ -32,6 +32,7 @@ class StagePlan:
     epochs: int
     optimizer: Optimizer
     learning_rate: float
+    base_learning_rate: float | None
     early_stopping: EarlyStopping | None
     reduce_lr: ReduceLR | None
     schedule: Schedule | None
@@ -75,6 +76,7 @@ def _complete(stage: Stage, train: Train, unfreeze: str, image_size: tuple[int, 
         epochs=stage.epochs or train.epochs,
         optimizer=stage.optimizer or train.optimizer,
         learning_rate=stage.learning_rate or train.learning_rate,
+        base_learning_rate=stage.base_learning_rate or train.base_learning_rate,
         early_stopping=stage.early_stopping or train.early_stopping,
         reduce_lr=stage.reduce_lr or (None if stage.schedule else train.reduce_lr),
         schedule=stage.schedule or (None if stage.reduce_lr else train.schedule),

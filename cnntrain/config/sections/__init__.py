@@ -4,7 +4,7 @@ from cnntrain.config.sections.augment import Augment, Erasing, RandAugment
 from cnntrain.config.sections.base import Section
 from cnntrain.config.sections.data import MAX_PIXELS, Data
 from cnntrain.config.sections.model import BatchNorm, Block, Convnet, Head, HeadLayer, Pretrained
-from cnntrain.config.sections.train import EarlyStopping, Optimizer, ReduceLR, Schedule, Stage, Train
+from cnntrain.config.sections.train import EarlyStopping, Features, Optimizer, ReduceLR, Schedule, Stage, Train
 from cnntrain.config.sections.whole import Config
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Data",
     "EarlyStopping",
     "Erasing",
+    "Features",
     "Head",
     "HeadLayer",
     "Optimizer",

@@ -104,6 +104,17 @@ OptimizerValue = Annotated[Optimizer, BeforeValidator(named, json_schema_input_t
 ScheduleValue = Annotated[Schedule, BeforeValidator(named, json_schema_input_type=ScheduleName | Schedule)]
 
 
+class Features(Section):
+    """What the frozen layers of a backbone give, stored and trained on instead of pictures (the feature bank)."""
+
+    views: Literal["auto", "fresh"] | Count = "auto"
+    """How many augmented versions of each training picture are stored, of which an epoch takes one; `fresh`: none,
+    every epoch runs the whole network; `auto`: chosen by epochs, work and room. Without augmentation there is one."""
+    brightness: Fraction = 0.0
+    """Random change of the stored features: each channel of a picture's feature map is shifted by up to this part of
+    the map's range of values, and clipped to that range (after Bär et al., Frozen Feature Augmentation, 2024)."""
+
+
 def _stage_name(value: str) -> str:
     if not value.strip() or any(letter in value for letter in ",\n\r\t"):
         raise ValueError("a stage's name is one line without commas")
@@ -127,6 +138,8 @@ class Stage(Section):
     """Update rule of this stage."""
     learning_rate: Positive | None = None
     """Learning rate of this stage."""
+    base_learning_rate: Positive | None = None
+    """Learning rate of the backbone's layers that train in this stage."""
     early_stopping: EarlyStopping | None = None
     """Early stopping of this stage."""
     reduce_lr: ReduceLR | None = None
@@ -144,6 +157,9 @@ class Train(Section):
     """Update rule: a name, or a mapping with `name` and its options."""
     learning_rate: Positive = 1e-3
     """Learning rate, or the highest one of a schedule."""
+    base_learning_rate: Positive | None = None
+    """Learning rate of those layers of the backbone that train, where it is another; schedules and reductions change
+    both by the same factor. Absent: `learning_rate`."""
     monitor: Monitor = "val_loss"
     """What "best" means: losses are best when small, accuracies when large."""
     early_stopping: EarlyStopping | None = None
@@ -167,6 +183,11 @@ class Train(Section):
     quickly: in step t no more than (1 + t) / (10 + t)."""
     mixed_precision: bool = False
     """Computes in float16 with float32 weights: faster and smaller on a recent GPU, slower on a CPU."""
+    interpolate: bool = False
+    """Tries the weights between the best ones of the last stage with a frozen backbone and the best of all on the
+    validation pictures, and keeps the best of them (WiSE-FT: Wortsman et al., Robust Fine-Tuning, 2022)."""
+    features: Features = Features()
+    """How the outputs of frozen layers are stored and used."""
     stages: Annotated[tuple[Stage, ...], Field(strict=False)] = ()
     """Parts of the training, one after another; absent: one stage. Each begins with the best weights of the one
     before, or goes on with the last ones where it only changes `image_size`."""
