@@ -54,6 +54,14 @@ def with_device(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     return parser
 
 
+def with_weights(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Adds the option for VGG16's weights: the file where CNNTRAIN_TEST_DATA has it, else random ones."""
+    place = os.environ.get("CNNTRAIN_TEST_DATA")
+    default = str(Path(place) / "weights" / "vgg16-imagenet-notop.weights.h5") if place else "none"
+    parser.add_argument("--weights", default=default, metavar="FILE", help="of VGG16, or imagenet, or none for random")
+    return parser
+
+
 def results_of(
     benchmark: str, given: argparse.Namespace, *, reads: Sequence[Path] = (), code: Sequence[Path] | None = None
 ) -> Results:

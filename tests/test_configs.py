@@ -25,6 +25,7 @@ def test_there_are_the_promised_configurations() -> None:
         "vgg16_features",
         "vgg16_features_augmented",
         "vgg16_fine_tune",
+        "vgg16_gradual",
     }
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from cnntrain.api.caching import CacheContents, ClearedCache, clear_cache, list_cache
 from cnntrain.api.cross_validation import CrossValidation, fit_folds
 from cnntrain.api.data import split, write_dataset
 from cnntrain.api.evaluation import Evaluation, evaluate
@@ -15,11 +16,15 @@ from cnntrain.data.scanning.findings import Finding, Scan
 from cnntrain.data.splitting.report import SplitResult
 from cnntrain.evaluation.predictions import Predictions
 from cnntrain.runs.run import Run, open_run
+from cnntrain.training.bank.shelf import Shelved as CachedBank
 from cnntrain.training.events import EpochDone, Event, Message, StageStarted, StepDone, as_line
 
 __all__ = [
     "SMOOTHING",
     "ActivationPictures",
+    "CacheContents",
+    "CachedBank",
+    "ClearedCache",
     "CrossValidation",
     "EpochDone",
     "Evaluation",
@@ -34,11 +39,13 @@ __all__ = [
     "StageStarted",
     "StepDone",
     "as_line",
+    "clear_cache",
     "evaluate",
     "explain_activations",
     "find_learning_rate",
     "fit",
     "fit_folds",
+    "list_cache",
     "load_run",
     "plot",
     "predict",

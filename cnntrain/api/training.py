@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cnntrain.api.plotting import plot
 from cnntrain.config import LoadedConfig, Source, load_config
@@ -16,7 +17,8 @@ from cnntrain.runtime import DeviceChoice, prepare
 from cnntrain.training.events import OnEvent, ignore
 
 if TYPE_CHECKING:
-    from cnntrain.models.summary import Summary
+    from cnntrain.models.summary import NetworkSummary
+    from cnntrain.training.bank.planning import FeaturePlan
 
 
 def fit(
@@ -86,12 +88,32 @@ def _draw_curves_of(run: Run) -> None:
         plot([run])
 
 
-def summary(config: Source, *, overrides: Sequence[str] = ()) -> "Summary":
-    """Tells every layer of a configuration's network; needs no weights, and no data when `data.classes` is given.
+@dataclass(frozen=True)
+class Summary:
+    """What a configuration describes.
+
+    Args:
+        network: All layers, with totals.
+        features: Which layers run once, and what that costs and saves.
+    """
+
+    network: "NetworkSummary"
+    features: "FeaturePlan"
+
+    def to_json(self) -> dict[str, Any]:
+        """The summary as plain lists and mappings."""
+        return {**self.network.to_json(), "features": self.features.to_json()}
+
+
+def summary(config: Source, *, overrides: Sequence[str] = ()) -> Summary:
+    """Tells every layer of a configuration's network, and which of them run only once.
+
+    Needs no weights, and no data when `data.classes` is given.
 
     Raises:
         ConfigError: The configuration has problems.
         DataError: The number of classes is not given and the data is missing.
+        UsageError: `CNNTRAIN_CACHE_LIMIT` is no size.
     """
     loaded = load_config(config, overrides=overrides)
     prepare("cpu")
@@ -99,13 +121,22 @@ def summary(config: Source, *, overrides: Sequence[str] = ()) -> "Summary":
     from cnntrain.models.checks import check
     from cnntrain.models.network import build_network
     from cnntrain.models.summary import summarize
+    from cnntrain.training.bank.planning import plan_features, seconds_a_picture
+    from cnntrain.training.bank.shelf import room_for_features
 
     config = without_weights(loaded.config)
-    problems, classes = check(config), names_without_data(config.data.classes)
-    if config.data.classes is None:
+    problems, data_set = check(config), None
+    if config.data.classes is None or Path(config.data.source).expanduser().exists():
         data_set, data_problems = find_data_set(config.data)
         problems += data_problems
-        classes = data_set.classes if data_set else classes
     loaded.raise_for(problems)
+    classes = data_set.classes if data_set else names_without_data(config.data.classes)
     network = build_network(config, len(classes))
-    return summarize(network, {plan.name: plan.unfreeze for plan in plan_stages(config)})
+    plan = plan_features(
+        config,
+        network,
+        pictures=(len(data_set.split("train")), len(data_set.split("validation"))) if data_set else (0, 0),
+        room=room_for_features(Path()),
+        seconds_of=seconds_a_picture if data_set and config.augment.is_active else None,
+    )
+    return Summary(summarize(network, {plan.name: plan.unfreeze for plan in plan_stages(config)}), plan)

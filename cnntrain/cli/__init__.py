@@ -12,7 +12,7 @@ import click
 
 from cnntrain.errors import CnntrainError, WriteError
 
-COMMANDS = ("data", "split", "scan", "lr-find", "fit", "evaluate", "predict", "plot", "explain", "summary")
+COMMANDS = ("data", "split", "scan", "lr-find", "fit", "evaluate", "predict", "plot", "explain", "summary", "cache")
 _BUG = 1
 _READER_GONE = 141
 

@@ -14,15 +14,20 @@ from cnntrain.cli.options import set_option
 @set_option("data.image_size=[96,96]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
 def command(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Show every layer of the network that CONFIG describes: shape, activations, parameters, when it trains."""
+    """Show every layer of the network that CONFIG describes: shape, activations, parameters, when it trains.
+
+    Below the table stands which layers run only once, and what that costs and saves.
+    """
     from cnntrain import api
 
     found = api.summary(config, overrides=overrides)
     if as_json:
         click.echo(json.dumps(found.to_json(), ensure_ascii=False))
         return
-    for line in _lines(found):
+    for line in _lines(found.network):
         click.echo(line)
+    if plan := found.features.to_lines():
+        click.echo("\n".join(["", *plan]))
 
 
 def _lines(found: Any) -> list[str]:

@@ -1,9 +1,9 @@
 """From what the user wrote to what is done: every choice that was left open, made and written down."""
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
-from cnntrain.config.sections import Config, Pretrained, Stage, Train
+from cnntrain.config.sections import Config, Convnet, Features, Pretrained, Stage, Train
 from cnntrain.config.stages import plan_stages
 
 SMOKE_BATCH = 4
@@ -19,6 +19,7 @@ def resolve(
     classes: tuple[str, ...],
     cache: str,
     has_validation: bool,
+    views: int | Literal["fresh"],
 ) -> Config:
     """A configuration that says everything and gives the same run again, from any working directory.
 
@@ -28,6 +29,7 @@ def resolve(
         classes: Names in the order of the model's outputs.
         cache: Where decoded pictures are kept: `memory`, `disk` or `none`.
         has_validation: Without a validation split the training's own loss or accuracy is monitored.
+        views: How many versions of each training picture are stored.
     """
     asked = config.train.monitor
     monitor = asked if has_validation else _WITHOUT_VALIDATION.get(asked, asked)
@@ -35,7 +37,7 @@ def resolve(
     model = config.model
     if isinstance(model, Pretrained) and model.weights not in ("imagenet", "none"):
         model = model.model_copy(update={"weights": Path(model.weights).expanduser().absolute().as_posix()})
-    train = {"monitor": monitor, "stages": _complete_stages(config)}
+    train = {"monitor": monitor, "stages": _complete_stages(config), "features": _features(config, views)}
     return config.model_copy(
         update={
             "data": config.data.model_copy(update=changes),
@@ -43,6 +45,15 @@ def resolve(
             "train": config.train.model_copy(update=train),
         }
     )
+
+
+def _features(config: Config, views: int | Literal["fresh"]) -> Features:
+    """How features are stored; nothing is said about that for networks that have no frozen layers by their kind."""
+    features = config.train.features
+    if isinstance(config.model, Convnet):
+        return features
+    brightness = 0.0 if views == "fresh" else features.brightness
+    return features.model_copy(update={"views": views, "brightness": brightness})
 
 
 def _complete_stages(config: Config) -> tuple[Stage, ...]:

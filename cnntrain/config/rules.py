@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 from cnntrain.config.problems import Key, Problem
-from cnntrain.config.sections import Config, Convnet, Stage, Train
+from cnntrain.config.sections import Config, Convnet, Features, Stage, Train
 from cnntrain.config.stages import plan_stages
 
 
@@ -19,6 +19,9 @@ def check(config: Config) -> list[Problem]:
         *_check_unfreeze(config),
         *_check_joint_schedules(config),
         *_check_last_size(config),
+        *_check_base_rates(config),
+        *_check_interpolation(config),
+        *_check_features(config),
     ]
 
 
@@ -92,6 +95,47 @@ def _check_last_size(config: Config) -> list[Problem]:
     key = ("train", "stages", len(config.train.stages) - 1, "image_size")
     what = "the last stage trains at data.image_size, the size that the model is used with"
     return [Problem(key, what, allowed=str(list(size)), got=str(list(last)))]
+
+
+def _check_base_rates(config: Config) -> list[Problem]:
+    """A rate of the backbone is for stages in which some of it trains."""
+    frozen = [plan.unfreeze == "none" for plan in plan_stages(config)]
+    holders: list[tuple[Key, Train | Stage, bool]] = [(("train",), config.train, all(frozen))]
+    holders += [(("train", "stages", index), stage, frozen[index]) for index, stage in enumerate(config.train.stages)]
+    is_convnet = isinstance(config.model, Convnet)
+    what = "a convnet has no backbone;" if is_convnet else "no layer of the backbone trains here; set unfreeze or"
+    return [
+        Problem((*key, "base_learning_rate"), f"{what} leave this out")
+        for key, holder, is_frozen in holders
+        if holder.base_learning_rate is not None and (is_convnet or is_frozen)
+    ]
+
+
+def _check_interpolation(config: Config) -> list[Problem]:
+    """There must be weights of a head and fine-tuned ones to interpolate between."""
+    if not config.train.interpolate:
+        return []
+    frozen = [plan.unfreeze == "none" for plan in plan_stages(config)]
+    if any(before and not after for before, after in pairwise(frozen)):
+        return []
+    what = "needs a stage with unfreeze: none and after it one in which layers of the backbone train"
+    return [Problem(("train", "interpolate"), what)]
+
+
+def _check_features(config: Config) -> list[Problem]:
+    """What `train.features` says must be possible with this network and this augmentation."""
+    features, key = config.train.features, ("train", "features")
+    if isinstance(config.model, Convnet):
+        what = "a convnet has no frozen layers whose outputs could be stored; leave it out"
+        return [Problem(key, what)] if features != Features() else []
+    problems = []
+    if features.views == "fresh" and features.brightness:
+        what = "views: fresh stores no features that could be changed; give a number of views or leave brightness out"
+        problems.append(Problem((*key, "brightness"), what))
+    if isinstance(features.views, int) and config.augment.mixes:
+        what = "with augment.mixup or augment.cutmix nothing can be stored; leave them out, or say fresh"
+        problems.append(Problem((*key, "views"), what, allowed="auto, fresh", got=str(features.views)))
+    return problems
 
 
 def check_overrides(config: Config, overridden: Iterable[Key]) -> list[Problem]:

@@ -69,14 +69,15 @@ def _schedule_epochs(plans: Sequence[StagePlan], continues: Sequence[bool], inde
 
 
 def _complete(stage: Stage, train: Train, unfreeze: str, image_size: tuple[int, int]) -> StagePlan:
+    unfreeze = stage.unfreeze or unfreeze
     return StagePlan(
         name=stage.name,
-        unfreeze=stage.unfreeze or unfreeze,
+        unfreeze=unfreeze,
         image_size=stage.image_size or image_size,
         epochs=stage.epochs or train.epochs,
         optimizer=stage.optimizer or train.optimizer,
         learning_rate=stage.learning_rate or train.learning_rate,
-        base_learning_rate=stage.base_learning_rate or train.base_learning_rate,
+        base_learning_rate=None if unfreeze == "none" else stage.base_learning_rate or train.base_learning_rate,
         early_stopping=stage.early_stopping or train.early_stopping,
         reduce_lr=stage.reduce_lr or (None if stage.schedule else train.reduce_lr),
         schedule=stage.schedule or (None if stage.reduce_lr else train.schedule),

@@ -7,9 +7,11 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from cnntrain.data.pipeline import Pictures, image_batches, steps_of
+from cnntrain.data.batching import steps_of
+from cnntrain.data.pipeline import Pictures, image_batches
 from cnntrain.errors import DataError, ModelFileError
 from cnntrain.evaluation.answers import Answers
+from cnntrain.models.asking import ask
 from cnntrain.models.network import class_probabilities
 
 Flip = Literal["none", "horizontal", "vertical", "both"]
@@ -95,7 +97,7 @@ def predict_probabilities(
     outputs = []
     try:
         for step, batch in enumerate(image_batches(pictures, BATCH).as_numpy_iterator(), start=1):
-            outputs.append(np.mean([_ask(model, version, size) for version in mirrored(batch, flip)], axis=0))
+            outputs.append(np.mean([ask(model, version, size) for version in mirrored(batch, flip)], axis=0))
             on_batch(step, steps)
     except (tf.errors.NotFoundError, tf.errors.InvalidArgumentError) as error:
         reason = " ".join(error.message.split())[:200]
@@ -107,10 +109,3 @@ def predict_probabilities(
         raise ModelFileError("the model gives probabilities that are not finite; its weights are damaged, fit it again")
     answers: NDArray[np.float32] = probabilities.astype(np.float32)
     return answers
-
-
-def _ask(model: Any, batch: NDArray[np.uint8], size: int) -> NDArray[Any]:
-    """A model's outputs for a batch, filled up to `size` pictures, since Keras traces again for every other size."""
-    filler = np.repeat(batch[-1:], size - len(batch), axis=0)
-    outputs: NDArray[Any] = model.predict_on_batch(np.concatenate([batch, filler]))
-    return outputs[: len(batch)]

@@ -25,8 +25,9 @@ class Network:
             there are two classes, else (N, classes). Not compiled.
         base: Names of the backbone's layers from the picture upwards; empty for a convnet.
         features: Name of the layer that gives the feature maps to the head.
-        outputs: The symbolic output of every layer in this graph, by the layer's name. A layer may stand in graphs for
-            several sizes of pictures; asked itself, it knows only the first of its outputs.
+        outputs: The symbolic output of every layer in this graph, and of the operations between them that are no
+            layers, by name. A layer may stand in graphs for several sizes of pictures; asked itself, it knows only the
+            first of its outputs.
     """
 
     model: keras.Model
@@ -41,18 +42,29 @@ class Network:
         last = [layer.name for layer in layers].index(self.features)
         return sum(layer.count_params() for layer in layers[: last + 1])
 
+    @property
+    def base_weights(self) -> list[keras.Variable]:
+        """The variables of the backbone."""
+        return [weight for name in self.base for weight in self.model.get_layer(name).weights]
+
     def logits(self, start: str | None = None) -> keras.Model:
         """The trained view of the model: to logits (N, 1) or (N, classes), sharing all layers.
 
         Args:
-            start: Name of the layer whose outputs are the input of the view; the pictures when absent.
+            start: Name in `outputs` of what goes in; the pictures when absent.
         """
         inputs = self.model.input if start is None else self.outputs[start]
         return keras.Model(inputs, self.outputs[LOGITS])
 
-    def extractor(self) -> keras.Model:
-        """The part that turns pictures into feature maps, sharing all layers."""
-        return keras.Model(self.model.input, self.outputs[self.features])
+    def extractor(self, end: str | None = None, start: str | None = None) -> keras.Model:
+        """The part of the model between two layers, sharing all layers.
+
+        Args:
+            end: Name in `outputs` of what comes out; the feature maps when absent.
+            start: Name in `outputs` of what goes in; the pictures when absent.
+        """
+        inputs = self.model.input if start is None else self.outputs[start]
+        return keras.Model(inputs, self.outputs[end or self.features])
 
     def resized(self, image_size: tuple[int, int]) -> "Network":
         """The same layers on pictures of a size, be it their own: what one of the networks learns, the other knows.
@@ -70,21 +82,31 @@ class Network:
         model, outputs = resize(self.model, image_size)
         return replace(self, model=model, outputs=outputs)
 
-    def thaw(self, unfreeze: str) -> None:
-        """Decides which layers train: the head always, of the backbone those from `unfreeze` on.
+    def training_layers(self, unfreeze: str) -> frozenset[str]:
+        """Names of the layers that train: all of the head, of the backbone those from `unfreeze` on.
 
-        Batch normalization of a backbone never trains, since its statistics would be torn by small batches; with
-        `trainable` off Keras also runs it in inference mode.
+        Batch normalization of a backbone never trains, since its statistics would be torn by small batches.
 
         Args:
             unfreeze: A layer's name, `none` or `all`.
         """
-        base = set(self.base)
+        layers = {layer.name: layer for layer in self.model.layers}
         first = {"none": len(self.base), "all": 0}.get(unfreeze)
-        thawed = set(self.base[self.base.index(unfreeze) if first is None else first :])
+        thawed = self.base[self.base.index(unfreeze) if first is None else first :]
+        trained = {name for name in thawed if not isinstance(layers[name], keras.layers.BatchNormalization)}
+        return frozenset(layers) - set(self.base) | trained
+
+    def thaw(self, unfreeze: str) -> None:
+        """Makes the `training_layers` trainable and no others.
+
+        With `trainable` off Keras also runs batch normalization in inference mode.
+
+        Args:
+            unfreeze: A layer's name, `none` or `all`.
+        """
+        training = self.training_layers(unfreeze)
         for layer in self.model.layers:
-            is_statistics = layer.name in base and isinstance(layer, keras.layers.BatchNormalization)
-            layer.trainable = not is_statistics and (layer.name in thawed or layer.name not in base)
+            layer.trainable = layer.name in training
 
 
 def resize(model: keras.Model, image_size: tuple[int, int]) -> tuple[keras.Model, Mapping[str, Any]]:
@@ -95,7 +117,7 @@ def resize(model: keras.Model, image_size: tuple[int, int]) -> tuple[keras.Model
         image_size: Height and width in pixels.
 
     Returns:
-        The model, and the symbolic output of every layer in it, by the layer's name.
+        The model, and the symbolic output of every layer and every other operation in it, by name.
 
     Raises:
         ValueError: A layer takes no feature maps of the size that results.
@@ -146,7 +168,7 @@ def _build(config: Config, class_count: int) -> Network:
         name = base[-1]
     outputs = _build_head(features, config.model.head, class_count)
     model = keras.Model(pictures, outputs, name="cnntrain")
-    return Network(model, base, name, {layer.name: layer.output for layer in model.layers})
+    return Network(model, base, name, {operation.name: operation.output for operation in model.operations})
 
 
 def _layer_of(tensor: Any) -> str:

@@ -30,7 +30,7 @@ class LayerRow:
 
 
 @dataclass(frozen=True)
-class Summary:
+class NetworkSummary:
     """All layers of a network, with totals.
 
     Args:
@@ -52,7 +52,7 @@ class Summary:
         return {"format": 1, **asdict(self)}
 
 
-def summarize(network: Network, stages: Mapping[str, str]) -> Summary:
+def summarize(network: Network, stages: Mapping[str, str]) -> NetworkSummary:
     """Tells the layers of a network; which of them train is left as in the last stage.
 
     Args:
@@ -68,7 +68,7 @@ def summarize(network: Network, stages: Mapping[str, str]) -> Summary:
             if layer.trainable_weights:
                 trains[layer.name].append(stage)
     rows = tuple(_row(layer, network.outputs[layer.name], tuple(trains[layer.name])) for layer in network.model.layers)
-    return Summary(
+    return NetworkSummary(
         layers=rows,
         parameters=network.model.count_params(),
         parameters_without_head=network.base_parameters,

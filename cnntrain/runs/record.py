@@ -20,12 +20,30 @@ class Best:
         value: Its value there.
         epoch: Counted from 1 through all stages.
         stage: Name of its stage.
+        alpha: Where between the head's weights (0) and those of the epoch (1) the weights lie that are kept, if such
+            weights were tried.
     """
 
     monitor: str
     value: float
     epoch: int
     stage: str
+    alpha: float | None = None
+
+
+@dataclass(frozen=True)
+class Interpolated:
+    """What weights between the head's and the fine-tuned ones gave on the validation pictures.
+
+    Args:
+        alpha: The part of the way from the head's weights (0) to the fine-tuned ones (1).
+        val_loss: Absent where it was not finite.
+        val_accuracy: Absent where it was not finite.
+    """
+
+    alpha: float
+    val_loss: float | None
+    val_accuracy: float | None
 
 
 @dataclass(frozen=True)
@@ -42,6 +60,7 @@ class RunRecord:
             and pictures in two splits that were allowed.
         smoke: Whether it was only a trial with a few steps.
         best: The epoch whose weights were kept, absent before the first.
+        interpolation: All weights that were tried between the head's and the fine-tuned ones.
         timings: Seconds by part of the work.
         notes: What the user was told besides the epochs.
         error: Why it failed, where it did.
@@ -55,6 +74,7 @@ class RunRecord:
     data: dict[str, Any]
     smoke: bool = False
     best: Best | None = None
+    interpolation: tuple[Interpolated, ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     error: str = ""
@@ -75,7 +95,12 @@ def read_record(path: Path) -> RunRecord:
         value = json.loads(path.read_text(encoding="utf-8"))
         if value.pop("format") != 1:
             raise ValueError("its format is not 1")
-        best = value.pop("best")
-        return RunRecord(**{**value, "best": Best(**best) if best else None, "notes": tuple(value["notes"])})
+        best = value["best"]
+        parts = {
+            "best": Best(**best) if best else None,
+            "interpolation": tuple(Interpolated(**tried) for tried in value["interpolation"]),
+            "notes": tuple(value["notes"]),
+        }
+        return RunRecord(**{**value, **parts})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{path} is not the record of a run ({error}); give a folder that cnntrain fit made") from error

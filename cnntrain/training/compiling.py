@@ -1,6 +1,7 @@
 """Optimizer, learning-rate schedule, loss and metrics of a stage."""
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 import keras
@@ -73,21 +74,65 @@ def compile_stage(model: keras.Model, train: Train, optimizer: Any, *, class_cou
     model.compile(optimizer=optimizer, loss=_loss(class_count, train.label_smoothing), metrics=[_accuracy(class_count)])
 
 
-def build_optimizer(train: Train, stage: StagePlan, *, steps_per_epoch: int) -> Any:
-    """The optimizer of a stage, with its rate or schedule, weight decay and clipping."""
+def build_optimizer(
+    train: Train, stage: StagePlan, *, steps_per_epoch: int, base: Collection[keras.Variable] = ()
+) -> Any:
+    """The optimizer of a stage, with its rate or schedule, weight decay and clipping.
+
+    Where the stage has a `base_learning_rate`, it is what `learning_rate` is to the others for the variables of the
+    backbone. The optimizer's `learning_rate` is that of the others; the ratio of both stays the same whatever a
+    schedule or an assignment makes of it.
+
+    Args:
+        train: What holds for all stages.
+        stage: With its rates.
+        steps_per_epoch: Training steps, which a schedule follows.
+        base: The variables of the backbone, frozen ones too.
+    """
     rate: Any = stage.learning_rate
     if stage.schedule is not None:
         rate = _SCHEDULES[stage.schedule.name](stage.schedule, rate, stage.schedule_epochs, steps_per_epoch)
-    optimizer = _OPTIMIZERS[stage.optimizer.name](
+    kind: Any = _OPTIMIZERS[stage.optimizer.name]
+    if stage.base_learning_rate in (None, stage.learning_rate):
+        base = ()
+    else:
+        kind = _with_two_rates(kind, base, stage.base_learning_rate / stage.learning_rate)
+    optimizer = kind(
         learning_rate=rate,
         weight_decay=train.weight_decay or None,
         global_clipnorm=train.gradient_clipping,
         **stage.optimizer.options,
     )
     if train.weight_decay:
-        optimizer.exclude_from_weight_decay(var_names=_WITHOUT_DECAY)
+        optimizer.exclude_from_weight_decay(var_list=base, var_names=_WITHOUT_DECAY)
     # Small gradients would become zero in float16 (Micikevicius et al., Mixed Precision Training, 2018).
     return keras.optimizers.LossScaleOptimizer(optimizer) if train.mixed_precision else optimizer
+
+
+def _with_two_rates(kind: Any, base: Collection[keras.Variable], factor: float) -> Any:
+    """An optimizer class whose rate is `factor` times as large for some variables, also in their weight decay.
+
+    Keras is told to leave the decay of these to it. Discriminative fine-tuning: Howard and Ruder, Universal Language
+    Model Fine-tuning (2018), section 3.2.
+    """
+    apart = {id(variable) for variable in base}
+
+    class TwoRates(kind):  # type: ignore[misc]
+        def build(self, variables: Any) -> None:
+            super().build(variables)
+            self._apart = frozenset(index for index, variable in enumerate(variables) if id(variable) in apart)
+            self._decayed = frozenset(
+                index for index in self._apart if not any(word in variables[index].name for word in _WITHOUT_DECAY)
+            )
+
+        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+            index = self._get_variable_index(variable)
+            rate = keras.ops.multiply(learning_rate, factor) if index in self._apart else learning_rate
+            if self.weight_decay is not None and index in self._decayed:
+                self.assign_sub(variable, variable * self.weight_decay * rate)
+            super().update_step(gradient, variable, rate)
+
+    return TwoRates
 
 
 def _cosine(schedule: Schedule, rate: float, epochs: int, steps_per_epoch: int) -> Any:

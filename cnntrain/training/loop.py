@@ -2,25 +2,32 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import keras
+import numpy as np
+import numpy.typing as npt
 
-from cnntrain.config.sections import Augment, Config
+from cnntrain.config.sections import Config, Pretrained
 from cnntrain.config.stages import StagePlan, plan_stages
-from cnntrain.data.pipeline import Pictures, evaluation_batches, steps_of, training_batches
+from cnntrain.data.batching import steps_of
+from cnntrain.data.features import evaluation_features, training_features
+from cnntrain.data.pipeline import Pictures, evaluation_batches, training_batches
 from cnntrain.errors import TrainingError
 from cnntrain.models.network import Network
 from cnntrain.runs.history import EpochRow
 from cnntrain.training.averaging import WeightAverage
+from cnntrain.training.bank.opening import FeatureBanks, OpenedFeatures
+from cnntrain.training.bank.planning import StageCut, plan_cuts
+from cnntrain.training.bank.shelf import Shelf
 from cnntrain.training.class_weights import class_weights
 from cnntrain.training.compiling import build_optimizer, compile_stage
 from cnntrain.training.events import EpochDone, Message, OnEvent, StageStarted, StepDone
-from cnntrain.training.features import extract_split
+from cnntrain.training.interpolation import interpolate
 from cnntrain.training.progress import Progress, Weights
 from cnntrain.training.stopping import reduced_rate
 
@@ -40,11 +47,24 @@ class Opened:
 
 @dataclass(frozen=True)
 class _StageInputs:
-    """What one stage trains and on what: the whole network on pictures, or its head on stored feature maps."""
+    """What a stage trains and on what: the whole network on pictures, or what follows a cut on stored features.
+
+    Args:
+        model: Of logits.
+        labels: int64 (N,), of the training pictures.
+        training: Gives the batches of an epoch for its number and the weights of the classes.
+        validation: Gives the batches of the validation pictures; absent where there are none.
+        validation_count: Number of these.
+    """
 
     model: keras.Model
-    opened: Opened
-    augment: Augment
+    labels: npt.NDArray[np.int64]
+    training: Callable[..., Any]
+    validation: Callable[[], Any] | None
+    validation_count: int
+
+    def __len__(self) -> int:
+        return len(self.labels)
 
 
 class Trainer:
@@ -55,6 +75,7 @@ class Trainer:
         network: Whole, with its initial weights.
         class_count: Number of classes.
         open_pictures: Gives the pictures at a height and width; asked once for each change of size.
+        shelf: Where features are stored.
         on_event: Told what happens.
         on_epoch: Called after every epoch, once `progress` is up to date.
     """
@@ -66,6 +87,7 @@ class Trainer:
         *,
         class_count: int,
         open_pictures: Callable[[tuple[int, int]], Opened],
+        shelf: Shelf,
         on_event: OnEvent,
         on_epoch: Callable[[Progress], None],
     ) -> None:
@@ -76,10 +98,11 @@ class Trainer:
         self._on_event = on_event
         self._on_epoch = on_epoch
         self._opened: Opened | None = None
-        self._features: Opened | None = None
         self._optimizer: Any = None
         self._average: WeightAverage | None = None
         self._stages = plan_stages(config)
+        self._cuts = _cuts(config, network, self._stages)
+        self._banks = FeatureBanks(config, shelf, on_event, views=_views(config))
         self.progress = Progress()
 
     @property
@@ -105,14 +128,29 @@ class Trainer:
             if not stage.continues:
                 self._restore(self.progress.stage_weights)
             self.progress.begin_stage(number, stage)
-            self._run_stage(stage)
+            self._run_stage(number, stage)
         self.restore_best()
         if self.progress.best is None:
             raise TrainingError(
                 f"{self._config.train.monitor} was not finite after any epoch{self._at_usual_size}, so there is no "
                 "best model; lower train.learning_rate or set train.gradient_clipping"
             )
+        if self._config.train.interpolate:
+            self._interpolate()
         return self.progress
+
+    def _interpolate(self) -> None:
+        """Tries the weights between the head's best and the run's best where the run has validation pictures."""
+        monitor = self._config.train.monitor
+        inputs = self._usual_inputs()
+        if inputs.validation is None or not monitor.startswith("val_"):
+            self._on_event(
+                Message(f"nothing is interpolated: that needs validation pictures, and {monitor} is monitored")
+            )
+            return
+        compile_stage(inputs.model, self._config.train, self._optimizer, class_count=self._class_count)
+        validate = partial(self._validate, inputs)
+        interpolate(self._network, self.progress, monitor=monitor, validate=validate, on_event=self._on_event)
 
     def restore_best(self) -> None:
         """Puts the best weights so far into the network, where there are any."""
@@ -122,55 +160,73 @@ class Trainer:
         if weights is not None:
             self._network.model.set_weights(weights)
 
-    def _run_stage(self, stage: StagePlan) -> None:
+    def _run_stage(self, number: int, stage: StagePlan) -> None:
         self._network.thaw(stage.unfreeze)
         trainable = sum(math.prod(weight.shape) for weight in self._network.model.trainable_weights)
-        number, count = self.progress.stage, len(self._stages)
+        count = len(self._stages)
         self._on_event(
             StageStarted(stage.name, number, count, stage.epochs, trainable, self._total_epochs, stage.continues)
         )
-        inputs = self._stage_inputs(stage)
-        steps = steps_of(len(inputs.opened.train), self._config.data.batch_size)
+        inputs = self._inputs(stage.image_size, self._cuts[number - 1])
+        steps = steps_of(len(inputs), self._config.data.batch_size)
         train = self._config.train
         if not stage.continues:
-            self._optimizer = build_optimizer(train, stage, steps_per_epoch=steps)
+            self._optimizer = build_optimizer(train, stage, steps_per_epoch=steps, base=self._network.base_weights)
             self._average = WeightAverage(self._network, train.ema) if train.ema else None
         compile_stage(inputs.model, train, self._optimizer, class_count=self._class_count)
         self._run_epochs(stage, inputs, steps)
-        if stage.unfreeze != "none":
-            self._features = None  # they are those of the base as it was
 
-    def _stage_inputs(self, stage: StagePlan) -> _StageInputs:
-        """Stored feature maps where the base is frozen and every epoch shows it the same pictures."""
-        network, opened = self._at_size(stage.image_size)
-        if not trains_on_features(self._config, stage):
-            return _StageInputs(network.logits(), opened, self._config.augment)
-        if self._features is None:
-            self._features = self._extract(network, opened)
-        return _StageInputs(network.logits(network.features), self._features, Augment())
+    def _inputs(self, image_size: tuple[int, int], cut: StageCut) -> _StageInputs:
+        """Stored features where frozen layers run once, else pictures."""
+        network, opened = self._at_size(image_size)
+        features = self._features(network, cut, opened)
+        if features is None:
+            return self._on_pictures(network, opened)
+        return self._on_features(network.logits(cut.cut), features)
+
+    def _usual_inputs(self) -> _StageInputs:
+        """What all stages at `data.image_size` that store features have in common: the layers after the lowest cut."""
+        size, base = self._config.data.image_size, self._network.base
+        cuts = [cut for cut in self._cuts if cut.image_size == size]
+        return self._inputs(size, min(cuts, key=lambda cut: base.index(cut.cut) if cut.cut else -1))
+
+    def _features(self, network: Network, cut: StageCut, opened: Opened) -> OpenedFeatures | None:
+        if cut.cut is None:
+            return None
+        try:
+            return self._banks.open(network, cut, opened.train, opened.validation)
+        finally:
+            self.progress.timings["features"] = round(self._banks.seconds, 3)
+
+    def _on_pictures(self, network: Network, opened: Opened) -> _StageInputs:
+        config, validation = self._config, opened.validation
+        common: dict[str, Any] = {"class_count": self._class_count, "batch_size": config.data.batch_size}
+        return _StageInputs(
+            network.logits(),
+            opened.train.labels,
+            partial(training_batches, opened.train, seed=config.seed, augment=config.augment, **common),
+            None if validation is None else partial(evaluation_batches, validation, **common),
+            len(validation or ()),
+        )
+
+    def _on_features(self, model: keras.Model, features: OpenedFeatures) -> _StageInputs:
+        config, validation = self._config, features.validation
+        common: dict[str, Any] = {"class_count": self._class_count, "batch_size": config.data.batch_size}
+        brightness = config.train.features.brightness
+        return _StageInputs(
+            model,
+            features.train.labels,
+            partial(training_features, features.train, seed=config.seed, brightness=brightness, **common),
+            None if validation is None else partial(evaluation_features, validation, **common),
+            len(validation or ()),
+        )
 
     def _at_size(self, image_size: tuple[int, int]) -> tuple[Network, Opened]:
         """The network for pictures of a size, sharing its weights, and those pictures."""
         if self._opened is None or self._opened.train.preprocessing.shape[:2] != image_size:
-            self._opened = self._features = None  # before the next are made, to have room for them
+            self._opened = None  # before the next are made, to have room for them
             self._opened = self._open_pictures(image_size)
         return self._network.resized(image_size), self._opened
-
-    def _extract(self, network: Network, opened: Opened) -> Opened:
-        """Runs the frozen base once over all pictures."""
-        count = len(opened.train) + len(opened.validation or ())
-        self._on_event(Message(f"the frozen base runs once over {count} pictures"))
-        start = time.perf_counter()
-        extract = partial(
-            extract_split, network.extractor(), batch_size=self._config.data.batch_size, on_event=self._on_event
-        )
-        train = extract(opened.train, task="features of train")
-        validation = opened.validation and extract(opened.validation, task="features of validation")
-        seconds = time.perf_counter() - start
-        timings = self.progress.timings
-        timings["features"] = round(timings.get("features", 0.0) + seconds, 3)
-        self._on_event(Message(f"their features took {seconds:.1f} s ({count / seconds:.1f} images/s)"))
-        return Opened(train, validation)
 
     def _run_epochs(self, stage: StagePlan, inputs: _StageInputs, steps: int) -> None:
         while self.progress.epoch_in_stage < stage.epochs:
@@ -209,7 +265,7 @@ class Trainer:
         trained = self._train(inputs, epoch, watch)
         seconds = time.perf_counter() - start
         with self._averaged():
-            validated = self._validate(inputs.model, inputs.opened.validation) if inputs.opened.validation else {}
+            validated = self._validate(inputs)
             row = EpochRow(
                 stage=stage.name,
                 epoch=epoch,
@@ -219,36 +275,29 @@ class Trainer:
                 val_accuracy=validated.get("accuracy"),
                 learning_rate=float(f"{float(inputs.model.optimizer.learning_rate):.7g}"),  # the digits of float32
                 seconds=round(time.perf_counter() - start, 3),
-                images_per_second=round(len(inputs.opened.train) / seconds, 2),
+                images_per_second=round(len(inputs) / seconds, 2),
             )
             self._keep(stage, row)
         return row
 
     def _train(self, inputs: _StageInputs, epoch: int, watch: keras.callbacks.Callback) -> dict[str, float]:
         """Loss and accuracy of the training steps of an epoch."""
-        train = inputs.opened.train
-        batches = training_batches(
-            train,
-            class_count=self._class_count,
-            batch_size=self._config.data.batch_size,
-            seed=self._config.seed,
-            epoch=epoch,
-            augment=inputs.augment,
-            class_weights=class_weights(self._config, train.labels, self._class_count),
-        )
+        weights = class_weights(self._config, inputs.labels, self._class_count)
+        batches = inputs.training(epoch=epoch, class_weights=weights)
         followers = [watch, *([self._average] if self._average else [])]
         logs = inputs.model.fit(batches, verbose=0, shuffle=False, callbacks=followers).history
         return {name: float(logs[name][0]) for name in ("loss", "accuracy")}
 
-    def _validate(self, model: Any, validation: Pictures) -> dict[str, float]:
-        """Loss and accuracy on the validation pictures."""
-        batch_size = self._config.data.batch_size
-        steps = steps_of(len(validation), batch_size)
+    def _validate(self, inputs: _StageInputs) -> dict[str, float]:
+        """Loss and accuracy on the validation pictures, nothing where there are none."""
+        if inputs.validation is None:
+            return {}
+        steps = steps_of(inputs.validation_count, self._config.data.batch_size)
         told = keras.callbacks.LambdaCallback(
             on_test_batch_end=lambda batch, logs: self._on_event(StepDone("validation", batch + 1, steps))  # noqa: ARG005
         )
-        batches = evaluation_batches(validation, class_count=self._class_count, batch_size=batch_size)
-        found: dict[str, float] = model.evaluate(batches, verbose=0, return_dict=True, callbacks=[told])
+        model: Any = inputs.model
+        found: dict[str, float] = model.evaluate(inputs.validation(), verbose=0, return_dict=True, callbacks=[told])
         return found
 
     def _averaged(self) -> AbstractContextManager[None]:
@@ -264,14 +313,19 @@ class Trainer:
         self._on_epoch(self.progress)
 
 
-def trains_on_features(config: Config, stage: StagePlan) -> bool:
-    """Whether a stage needs the feature maps of a frozen base only, since every epoch shows it the same pictures."""
-    return stage.unfreeze == "none" and not config.augment.is_active
+def _cuts(config: Config, network: Network, stages: Sequence[StagePlan]) -> tuple[StageCut, ...]:
+    """Where each stage begins to train; with the picture itself where nothing is to be stored."""
+    if config.train.features.views == "fresh":
+        return tuple(StageCut(stage.name, stage.image_size) for stage in stages)
+    return plan_cuts(network, stages)
 
 
-def shows_pictures_once(config: Config) -> bool:
-    """Whether a training needs the pictures for one pass of the frozen base only."""
-    return all(trains_on_features(config, stage) for stage in plan_stages(config))
+def _views(config: Config) -> int:
+    """How many versions of each training picture are stored."""
+    views = config.train.features.views
+    if views == "auto" and isinstance(config.model, Pretrained):
+        raise ValueError("the configuration is not resolved")
+    return views if isinstance(views, int) else 0
 
 
 class _EpochWatch(keras.callbacks.Callback):  # type: ignore[misc]

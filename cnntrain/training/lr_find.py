@@ -1,27 +1,29 @@
 """The learning-rate range test: the loss while the rate grows from far too small to far too large."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count
 from typing import Any
 
 import keras
 import numpy as np
 
-from cnntrain.config.sections import Augment
 from cnntrain.config.stages import StagePlan
 from cnntrain.data.cache import Cache, choose_cache, machine_memory
 from cnntrain.data.data_set import DataSet
 from cnntrain.data.decoder import preprocessing_of
+from cnntrain.data.features import Features, training_features
 from cnntrain.data.pipeline import Pictures, open_pictures, training_batches
-from cnntrain.errors import TrainingError
+from cnntrain.errors import TrainingError, WriteError
+from cnntrain.training.bank.opening import FeatureBanks
+from cnntrain.training.bank.planning import plan_cuts
+from cnntrain.training.bank.shelf import open_shelf
 from cnntrain.training.class_weights import class_weights
 from cnntrain.training.compiling import build_optimizer, compile_stage
-from cnntrain.training.events import OnEvent, StepDone
+from cnntrain.training.events import Message, OnEvent, StepDone
 from cnntrain.training.failures import failures_told
-from cnntrain.training.features import extract_split
-from cnntrain.training.loop import trains_on_features
 from cnntrain.training.preparing import Prepared
 
 _EXPLODED = 4.0  # times the smallest smoothed loss, as in fastai
@@ -165,12 +167,13 @@ def _losses(
     prepared: Prepared, data_set: DataSet, stage: StagePlan, rates: Sequence[float], on_event: OnEvent
 ) -> Iterator[float]:
     """Trains a step for each rate, and gives the loss of its batch; ends early where going on is of no use."""
-    model, pictures, augment = _inputs(prepared, data_set, stage, len(rates), on_event)
+    model, batches_of = _inputs(prepared, data_set, stage, len(rates), on_event)
     class_count, train = len(prepared.classes), prepared.config.train
-    optimizer = build_optimizer(train, replace(stage, schedule=None), steps_per_epoch=1)
+    base = prepared.network.base_weights
+    optimizer = build_optimizer(train, replace(stage, schedule=None), steps_per_epoch=1, base=base)
     compile_stage(model, train, optimizer, class_count=class_count)
     average, smallest = _Average(_decades_a_step(rates)), math.inf
-    batches = _endless_batches(prepared, pictures, augment)
+    batches = (batch for epoch in count(1) for batch in batches_of(epoch=epoch))
     for step, (rate, batch) in enumerate(zip(rates, batches, strict=False), start=1):
         optimizer.learning_rate = rate
         loss = float(model.train_on_batch(*batch, return_dict=True)["loss"])  # Keras forgets the batches before
@@ -186,39 +189,46 @@ def _losses(
 
 def _inputs(
     prepared: Prepared, data_set: DataSet, stage: StagePlan, steps: int, on_event: OnEvent
-) -> tuple[keras.Model, Pictures, Augment]:
-    """What is trained and on what, as in `Trainer`.
+) -> tuple[keras.Model, Callable[..., Any]]:
+    """What is trained, and what gives the batches of an epoch, the same that `fit` takes.
 
     Where no picture is seen twice, nothing is kept of it, neither pixels nor features: the test may end early.
     """
     config, network = prepared.config, prepared.network
     network.thaw(stage.unfreeze)
-    network = network.resized(stage.image_size)
     preprocessing = preprocessing_of(config.data, stage.image_size)
     examples, batch_size = data_set.split("train"), config.data.batch_size
-    are_seen_twice = steps * batch_size > len(examples)
-    if are_seen_twice and trains_on_features(config, stage):
-        opened = open_pictures(examples, prepared.classes, preprocessing)
-        features = extract_split(
-            network.extractor(), opened, batch_size=batch_size, task="features of train", on_event=on_event
-        )
-        return network.logits(network.features), features, Augment()
     cache: Cache = "none"
+    are_seen_twice = steps * batch_size > len(examples)
     if are_seen_twice and config.data.cache != "none":
         cache = choose_cache(len(examples), preprocessing, memory=machine_memory(), disk=0)
-    return network.logits(), open_pictures(examples, prepared.classes, preprocessing, cache=cache), config.augment
+    opened = open_pictures(examples, prepared.classes, preprocessing, cache=cache)
+    class_count = len(prepared.classes)
+    common: dict[str, Any] = {
+        "class_count": class_count,
+        "batch_size": batch_size,
+        "seed": config.seed,
+        "class_weights": class_weights(config, opened.labels, class_count),
+    }
+    stored = _features(prepared, stage, opened, on_event) if are_seen_twice else None
+    if stored is not None:
+        cut, features = stored
+        return network.resized(stage.image_size).logits(cut), partial(training_features, features, **common)
+    batches = partial(training_batches, opened, augment=config.augment, **common)
+    return network.resized(stage.image_size).logits(), batches
 
 
-def _endless_batches(prepared: Prepared, pictures: Pictures, augment: Augment) -> Iterator[Any]:
-    """The training batches of one epoch after another, the same that `fit` takes."""
-    config, class_count = prepared.config, len(prepared.classes)
-    for epoch in count(1):
-        yield from training_batches(
-            pictures,
-            class_count=class_count,
-            batch_size=config.data.batch_size,
-            seed=config.seed,
-            epoch=epoch,
-            augment=augment,
-            class_weights=class_weights(config, pictures.labels, class_count),
-        )
+def _features(prepared: Prepared, stage: StagePlan, opened: Pictures, on_event: OnEvent) -> tuple[str, Features] | None:
+    """The name of the cut that the stage begins at and the features there, where every epoch has the same ones."""
+    config, network = prepared.config, prepared.network
+    (cut,) = plan_cuts(network, [stage])
+    if cut.cut is None or config.augment.is_active or config.train.features.views == "fresh":
+        return None
+    try:
+        shelf = open_shelf()
+    except WriteError as error:
+        on_event(Message(f"warning: {error}; every step runs all layers"))
+        return None
+    banks = FeatureBanks(config, shelf, on_event, views=1)
+    found = banks.open(network.resized(stage.image_size), cut, opened, None)
+    return None if found is None else (cut.cut, found.train)

@@ -11,19 +11,20 @@ import tensorflow as tf
 from cnntrain.config import Config, LoadedConfig, Pretrained, Problem
 from cnntrain.config.resolving import SMOKE_STEPS, resolve, smoke_config
 from cnntrain.config.stages import plan_stages
+from cnntrain.data.batching import steps_of
 from cnntrain.data.cache import choose_cache, machine_memory
 from cnntrain.data.data_set import DataSet, find_data_set, inspected, names_without_data, smoke_examples
 from cnntrain.data.decoder import preprocessing_of
 from cnntrain.data.generated import write_generated
-from cnntrain.data.pipeline import steps_of
 from cnntrain.data.sources import find_source
 from cnntrain.models.checks import check
 from cnntrain.models.network import Network, build_network
 from cnntrain.runs.directory import RunDirectory
 from cnntrain.runtime import Device
+from cnntrain.training.bank.planning import FeaturePlan, plan_features, seconds_a_picture
+from cnntrain.training.bank.shelf import cache_limit, room_for_features
 from cnntrain.training.events import OnEvent, pictures_told
 from cnntrain.training.failures import out_of_memory
-from cnntrain.training.loop import shows_pictures_once
 from cnntrain.training.session import Job
 
 
@@ -62,7 +63,9 @@ def prepare_fit(loaded: LoadedConfig, *, smoke: bool, allow_leak: bool, on_event
         DataError: Only the data is wrong: pictures are bad, or lie in two splits.
         ModelFileError: The pretrained weights cannot be used.
         TrainingError: The memory does not suffice for the network.
+        UsageError: `CNNTRAIN_CACHE_LIMIT` is no size.
     """
+    cache_limit()  # says so now if it is none
     config = smoke_config(loaded.config) if smoke else loaded.config
     problems = check(config)
     data_set, data_problems = None, list[Problem]()
@@ -97,14 +100,29 @@ def make_job(prepared: Prepared, directory: RunDirectory, device: Device) -> Job
     if data_set is None:
         source = directory.generated_pictures
         data_set = _generate(prepared, source)
+    plan = _plan(prepared, data_set, directory)
     config = resolve(
         prepared.config,
         source=source,
         classes=data_set.classes,
-        cache=_cache(prepared.config, data_set, directory),
+        cache=_cache(prepared.config, data_set, directory, plan),
         has_validation=bool(data_set.split("validation")),
+        views=plan.views,
     )
-    return Job(config, data_set, prepared.network, device, prepared.smoke, notes)
+    return Job(config, data_set, prepared.network, device, prepared.smoke, (*notes, *plan.to_lines()))
+
+
+def _plan(prepared: Prepared, data_set: DataSet, directory: RunDirectory) -> FeaturePlan:
+    """How the stages come to their features; timed where there is a choice to be made."""
+    config = prepared.config
+    is_open = config.train.features.views == "auto" and config.augment.is_active and not prepared.smoke
+    return plan_features(
+        config,
+        prepared.network,
+        pictures=(len(data_set.split("train")), len(data_set.split("validation"))),
+        room=room_for_features(directory.path),
+        seconds_of=seconds_a_picture if is_open else None,
+    )
 
 
 def _notes(prepared: Prepared) -> tuple[str, ...]:
@@ -141,11 +159,11 @@ def _generate(prepared: Prepared, folder: Path) -> DataSet:
     return inspected(data_set, data, allow_leak=True)
 
 
-def _cache(config: Config, data_set: DataSet, directory: RunDirectory) -> str:
+def _cache(config: Config, data_set: DataSet, directory: RunDirectory, plan: FeaturePlan) -> str:
     """Where decoded pictures are kept, chosen by room when the configuration leaves it open."""
     if config.data.cache != "auto":
         return config.data.cache
-    if shows_pictures_once(config):
+    if plan.stores_all:
         return "none"
     largest = max((plan.image_size for plan in plan_stages(config)), key=math.prod)
     return choose_cache(

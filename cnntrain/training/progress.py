@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from cnntrain.config.stages import StagePlan
 from cnntrain.runs.history import EpochRow
-from cnntrain.runs.record import Best
+from cnntrain.runs.record import Best, Interpolated
 from cnntrain.training.stopping import Patience, is_improvement, patience_of
 
 Weights = list[npt.NDArray[Any]]
@@ -27,6 +27,9 @@ class Progress:
         epoch_in_stage: Epochs of it that are over.
         stage_best: The best monitored value in it.
         stage_weights: The weights after that epoch: what the next stage begins with, unless it goes on with the last.
+        is_frozen: Whether nothing of the backbone trains in the stage in hand.
+        head_weights: The best weights of the last such stage so far.
+        interpolation: What was tried between them and the best weights, once all stages are over.
         stopping: Counter of its early stopping.
         reduction: Counter of its rate reduction.
         timings: Seconds by part of the work.
@@ -39,6 +42,9 @@ class Progress:
     epoch_in_stage: int = 0
     stage_best: float | None = None
     stage_weights: Weights | None = None
+    is_frozen: bool = False
+    head_weights: Weights | None = None
+    interpolation: tuple[Interpolated, ...] = ()
     stopping: Patience | None = None
     reduction: Patience | None = None
     timings: dict[str, float] = field(default_factory=dict)
@@ -46,6 +52,7 @@ class Progress:
     def begin_stage(self, number: int, stage: StagePlan) -> None:
         """Forgets what belongs to the stage before."""
         self.stage, self.epoch_in_stage, self.stage_best = number, 0, None
+        self.is_frozen = stage.unfreeze == "none"
         self.stopping, self.reduction = patience_of(stage.early_stopping), patience_of(stage.reduce_lr)
 
     def keep(self, row: EpochRow, monitor: str, weights: Callable[[], Weights], *, is_candidate: bool = True) -> bool:
@@ -69,6 +76,8 @@ class Progress:
         if not all(np.all(np.isfinite(array)) for array in taken):
             return False
         self.stage_best, self.stage_weights = value, taken
+        if self.is_frozen:
+            self.head_weights = taken
         if not is_candidate or not is_improvement(value, self.best.value if self.best else None, monitor):
             return False
         self.best_weights = taken

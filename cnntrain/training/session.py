@@ -22,6 +22,7 @@ from cnntrain.runs.model_file import save_model
 from cnntrain.runs.record import RunRecord, Status, write_record
 from cnntrain.runs.run import write_classes
 from cnntrain.runtime import Device, versions
+from cnntrain.training.bank.shelf import FOLDER, Shelf, cache_limit, open_shelf
 from cnntrain.training.events import Event, Message, OnEvent, as_line
 from cnntrain.training.failures import failures_told
 from cnntrain.training.loop import Opened, Trainer
@@ -124,9 +125,20 @@ class Session:
             job.network,
             class_count=len(job.data_set.classes),
             open_pictures=lambda size: self._open(size, folder),
+            shelf=self._shelf(folder),
             on_event=self._on_event,
             on_epoch=self._on_epoch,
         )
+
+    def _shelf(self, folder: Path) -> Shelf:
+        """Where features are stored: for later runs too, unless this is a trial or there is no cache folder."""
+        if self._job.smoke:
+            return Shelf(folder / FOLDER, cache_limit())
+        try:
+            return open_shelf()
+        except WriteError as error:
+            self._on_event(Message(f"warning: {error}; stored features last as long as this run"))
+            return Shelf(folder / FOLDER, cache_limit())
 
     def _open(self, image_size: tuple[int, int], folder: Path) -> Opened:
         """The pictures at a size."""
@@ -196,6 +208,7 @@ class Session:
             smoke=job.smoke,
             best=self._progress.best,
             timings=dict(self._progress.timings),
+            interpolation=self._progress.interpolation,
             notes=tuple(self._notes),
             error=error,
         )

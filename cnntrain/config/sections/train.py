@@ -110,6 +110,8 @@ class Features(Section):
     views: Literal["auto", "fresh"] | Count = "auto"
     """How many augmented versions of each training picture are stored, of which an epoch takes one; `fresh`: none,
     every epoch runs the whole network; `auto`: chosen by epochs, work and room. Without augmentation there is one."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
+    """Seed of the stored versions; absent: `seed`. Runs with several seeds can share one bank that way."""
     brightness: Fraction = 0.0
     """Random change of the stored features: each channel of a picture's feature map is shifted by up to this part of
     the map's range of values, and clipped to that range (after Bär et al., Frozen Feature Augmentation, 2024)."""

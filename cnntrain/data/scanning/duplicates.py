@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from cnntrain.data.rules import rules
 from cnntrain.data.scanning.look import Look
-from cnntrain.data.scanning.remembered import rules
 from cnntrain.data.scanning.similarity import near_pairs, sets_of
 from cnntrain.errors import WriteError
 from cnntrain.files import cache_folder, write_json

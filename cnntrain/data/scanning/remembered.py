@@ -1,16 +1,13 @@
 """Looks that outlive the process: a store in the cache folder, by the content of a file."""
 
-import hashlib
 import re
 import sqlite3
 from collections.abc import Iterable
 from contextlib import suppress
-from functools import cache
-from importlib.metadata import version
-from importlib.resources import files
 from threading import Lock
 from typing import Any
 
+from cnntrain.data.rules import rules
 from cnntrain.data.scanning.look import Look
 from cnntrain.errors import WriteError
 from cnntrain.files import cache_folder
@@ -110,28 +107,6 @@ class RememberedLooks:
             with suppress(WriteError, OSError):
                 (cache_folder() / f"{FILE}-journal").unlink(missing_ok=True)
                 (cache_folder() / FILE).unlink()
-
-
-def rules(modules: tuple[str, ...], libraries: tuple[str, ...]) -> str:
-    """What stands for the rules by which something was found: another when it might come out otherwise now.
-
-    Args:
-        modules: Paths of source files below `cnntrain/data`.
-        libraries: Names of distributions.
-
-    Returns:
-        64 hexadecimal digits.
-    """
-    text = " ".join([_source_hash(modules), *(version(library) for library in libraries)])
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-@cache
-def _source_hash(modules: tuple[str, ...]) -> str:
-    digest = hashlib.sha256()
-    for module in modules:
-        digest.update(files("cnntrain.data").joinpath(module).read_bytes())
-    return digest.hexdigest()
 
 
 def _as_row(look: Look, max_pixels: int) -> tuple[Any, ...]:
