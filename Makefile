@@ -36,7 +36,7 @@ types: $(READY)
 docs: $(READY)
 	$(BIN)/python -m cnntrain.config.reference > docs/configuration.md
 
-# The short comparisons, three quarters of an hour on two cores; benchmarks/README.md names the long ones.
+# The short comparisons, an hour on two cores; benchmarks/README.md names the long ones.
 bench: $(READY)
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.first_batch --rounds 5
@@ -45,6 +45,8 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.augmentation
 	$(BIN)/python -m benchmarks.answering
 	$(BIN)/python -m benchmarks.feature_pass
+	$(BIN)/python -m benchmarks.bank_steps --rounds 3
+	$(BIN)/python -m benchmarks.bank_memory
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.scanning
 	$(BIN)/python -m benchmarks.splitting

@@ -42,8 +42,8 @@ def _fit_seconds(given: argparse.Namespace, source: Path, epochs: int) -> float:
 
     overrides = [f"data.source={source}", *_overrides(given), f"train.epochs={epochs}"]
     with tempfile.TemporaryDirectory() as folder:
-        run = cnntrain.fit(CONFIG, run_dir=Path(folder) / "run", overrides=overrides)
-    return statistics.median(int(given.images) / row.images_per_second for row in run.history[min(1, epochs - 1) :])
+        history = cnntrain.fit(CONFIG, run_dir=Path(folder) / "run", overrides=overrides).history
+    return statistics.median(int(given.images) / row.images_per_second for row in history[min(1, epochs - 1) :])
 
 
 def _network(given: argparse.Namespace) -> tuple[Any, str]:

@@ -1,4 +1,4 @@
-"""Every network of `keras.applications` with random weights: built, run, its weights and the model saved and loaded."""
+"""Every network of `keras.applications` with random weights: built, run, saved and loaded, and cut in two."""
 
 import argparse
 import gc
@@ -12,6 +12,7 @@ from cnntrain.runtime import prepare
 
 CLASSES = ("a", "b", "c")
 TOLERANCE = 1e-5
+STORED = 2.0**-8  # rounding to float16 moves a number by 2^-11 of it at most; what comes after may move by more
 
 
 def _network(name: str, size: int, weights: str) -> Any:
@@ -24,14 +25,28 @@ def _network(name: str, size: int, weights: str) -> Any:
     return build_network(config, len(CLASSES))
 
 
-def _demand_equal(found: Any, expected: Any, what: str) -> None:
+def _demand_equal(found: Any, expected: Any, what: str, *, tolerance: float = TOLERANCE) -> None:
     """Raises ValueError where two arrays differ, relative to the largest number of the second."""
     import numpy as np
 
     largest = float(np.abs(expected).max())
     difference = float(np.abs(np.asarray(found) - np.asarray(expected)).max())
-    if not 0.0 < largest < float("inf") or not difference <= TOLERANCE * largest:
+    if not 0.0 < largest < float("inf") or not difference <= tolerance * largest:
         raise ValueError(f"{what}: differ by {difference:.2g} where the largest number is {largest:.2g}")
+
+
+def _check_cut(network: Any, cut: str, images: Any) -> None:
+    """Compares the part after a cut with the whole model: on the features as they are, and as a bank stores them."""
+    import keras
+    import numpy as np
+
+    whole, part = np.asarray(network.model(images)), network.logits(cut)
+    features = np.asarray(network.extractor(cut)(images))
+    _demand_equal(keras.ops.softmax(part(features)), whole, f"answers after the cut at {cut}")
+    with np.errstate(over="ignore"):
+        stored = features.astype(np.float16)
+    if np.isfinite(stored).all():  # a bank keeps other features in float32
+        _demand_equal(keras.ops.softmax(part(stored)), whole, f"answers after float16 at {cut}", tolerance=STORED)
 
 
 def _check(name: str, size: int, folder: Path) -> None:
@@ -39,6 +54,7 @@ def _check(name: str, size: int, folder: Path) -> None:
     import numpy as np
 
     from cnntrain.models.backbones import backbones
+    from cnntrain.models.cutting import cuts
     from cnntrain.runs.model_file import load_model, save_model
 
     builder, preprocess = backbones()[name]
@@ -51,6 +67,9 @@ def _check(name: str, size: int, folder: Path) -> None:
     features = np.asarray(extractor(images))
     _demand_equal(features, plain(preprocess(images.copy())), "features against the plain network")
     _demand_equal(extractor(images, training=True), features, "features in training against those in use")
+    found = cuts(network)
+    for cut in (found[0], found[len(found) // 2], found[-1]):
+        _check_cut(network, cut, images)
     save_model(folder / "model.keras", network.model, CLASSES)
     _demand_equal(load_model(folder / "model.keras")(images), network.model(images), "answers after loading")
     if _network(name, size, "none").base != network.base:

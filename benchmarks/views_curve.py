@@ -155,11 +155,15 @@ def _of_views(views: int) -> list[str]:
     return [f"train.features.views={views}", "train.features.seed=0"]
 
 
+def missing_runs(rounds: Sequence[Round], *, views: Sequence[int], seeds: Sequence[int]) -> list[tuple[int, int]]:
+    """Views and seed of the runs that are still to be made; those with most views come first, as they fill the bank."""
+    done = {(found["views"], found["seed"]) for found in rounds}
+    wanted = [(count, seed) for seed in seeds for count in sorted({*views, NONE}, reverse=True)]
+    return [pair for pair in wanted if pair not in done]
+
+
 def _gather(given: argparse.Namespace, results: Results) -> None:
-    """Runs what is missing; the run with most views comes first, since it makes the bank."""
-    done = {(found["views"], found["seed"]) for found in results.rounds()}
-    wanted = [(views, seed) for seed in given.seeds for views in sorted({*given.views, NONE}, reverse=True)]
-    missing = [pair for pair in wanted if pair not in done]
+    missing = missing_runs(results.rounds(), views=given.views, seeds=given.seeds)
     if not missing:
         return
     with tempfile.TemporaryDirectory() as name, _kept(given.folder) as cache:
@@ -221,7 +225,7 @@ def main() -> None:
 
 
 def _row(one: Point) -> tuple[str, float, str]:
-    name = "without augmentation" if one.views == NONE else f"{one.views} views"
+    name = "without augmentation" if one.views == NONE else f"views: {one.views}"
     seeds, test = ("{:.4f} to {:.4f}".format(*interval) for interval in (one.over_seeds, one.of_test_set))
     return name, one.mean, f"({seeds} over {len(one.accuracies)} seeds; {test} of the test set)"
 

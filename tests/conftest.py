@@ -4,7 +4,7 @@ import os
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pytest
@@ -79,3 +79,21 @@ def test_data() -> Path:
     if not place:
         pytest.skip("CNNTRAIN_TEST_DATA names no folder with photos and weights")
     return Path(place)
+
+
+@pytest.fixture(scope="session")
+def tiny_backbone() -> Any:
+    """A stand-in for a pretrained network with what makes them hard: batch normalization and dropout."""
+
+    import keras
+
+    def build(include_top: bool, weights: str | None, input_tensor: Any) -> Any:
+        assert not include_top
+        assert weights is None
+        x = keras.layers.Conv2D(4, 3, name="tiny_conv1")(input_tensor)
+        x = keras.layers.BatchNormalization(name="tiny_norm")(x)
+        x = keras.layers.Dropout(0.5, name="tiny_dropout")(x)
+        x = keras.layers.Conv2D(4, 3, activation="relu", name="tiny_conv2")(x)
+        return keras.Model(keras.utils.get_source_inputs(input_tensor), x)
+
+    return build

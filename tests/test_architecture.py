@@ -56,7 +56,7 @@ def test_a_command_module_loads_nothing_heavy(path: Path) -> None:
 
 def test_models_losses_and_metrics_do_not_compute_with_tensorflow() -> None:
     """They must run on other backends of Keras too."""
-    names = ("class_weights", "compiling", "features", "loop", "lr_find", "progress", "stopping")
+    names = ("class_weights", "compiling", "interpolation", "loop", "lr_find", "progress", "stopping")
     training = [PACKAGE / "training" / f"{name}.py" for name in names]
     for path in [*(PACKAGE / "models").glob("*.py"), *training]:
         assert not any(name.startswith("tensorflow") for name in _imports(ast.parse(path.read_text("utf-8"))))

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import fine_tuning
 from benchmarks.results import Results, source_digest
 from benchmarks.setting import alternate, median, ratio
 from benchmarks.time_to_accuracy import first_at, level_of, rows
+from benchmarks.views_curve import NONE, Point, draw, missing_runs, point, t_interval
 
 SETTING = {"machine": "a machine", "versions": {"cnntrain": "1"}, "source": "aa"}
 
@@ -127,3 +129,74 @@ def test_time_to_accuracy_compares_at_what_the_plain_script_reached() -> None:
     assert level_of([], 0.8) == 0.8
     table = {name: value for name, value, _ in rows({"plain": [_run(1, 0.6, 0.75)], "cnntrain": [_run(1, 0.76)]}, 0.8)}
     assert table["ratio, wall time"] == 0.5
+
+
+PLAIN = {"features": 0.0, "first": 50.0, "epoch": 40.0, "rest": 9.0}
+OURS = {"features": 100.0, "first": 20.0, "epoch": 10.0, "rest": 9.0}
+
+
+def test_an_extended_run_counts_its_bank_its_first_epoch_and_the_others() -> None:
+    assert fine_tuning.seconds_of(OURS, 30) == 100 + 20 + 29 * 10
+    assert fine_tuning.seconds_of(OURS, 1) == 120
+    assert fine_tuning.seconds_of(PLAIN, 100) == 50 + 99 * 40
+
+
+def test_fine_tuning_compares_pairs_of_runs() -> None:
+    slow = {name: 2 * seconds for name, seconds in PLAIN.items()}
+    runs = {"plain": [PLAIN, slow, PLAIN], "cnntrain": [OURS, OURS]}  # the third has no partner yet
+    table = {name: value for name, value, _ in fine_tuning.rows("fine_tune", runs)}
+    assert table["ratio, a further epoch"] == pytest.approx((1 / 4 + 1 / 8) / 2)
+    assert table["ratio, 30 epochs with the bank's making"] == pytest.approx((410 / 1210 + 410 / 2420) / 2)
+    assert table["ratio, 100 epochs with the bank's making"] == pytest.approx((1110 / 4010 + 1110 / 8020) / 2)
+    assert table["plain, a further epoch"] == 40
+
+
+def test_one_side_of_fine_tuning_has_times_and_no_ratios() -> None:
+    names = [name for name, _, _ in fine_tuning.rows("head", {"plain": [], "cnntrain": [OURS]})]
+    assert names == [
+        f"cnntrain, {what}" for what in ("the bank's making", "first epoch", "a further epoch", "all else")
+    ]
+
+
+def test_the_interval_over_seeds_is_students() -> None:
+    # mean 0.92, deviation 0.02, t of 2 degrees of freedom 4.30265: 0.92 -+ 4.30265 * 0.02 / sqrt(3)
+    assert t_interval([0.90, 0.92, 0.94]) == pytest.approx((0.870317, 0.969683), abs=1e-6)
+    assert t_interval([0.9]) == (0.9, 0.9)
+
+
+def test_the_interval_of_the_test_set_is_wilsons_at_the_mean() -> None:
+    found = point(4, [{"accuracy": accuracy, "images": 1000} for accuracy in (0.48, 0.52)])
+    assert (found.views, found.mean) == (4, pytest.approx(0.5))
+    assert found.of_test_set == pytest.approx((0.46907, 0.53093), abs=1e-5)
+
+
+def test_only_missing_runs_are_made_and_those_that_fill_the_bank_first() -> None:
+    rounds = [{"views": 8, "seed": 1}, {"views": NONE, "seed": 2}]
+    assert missing_runs(rounds, views=[1, 8], seeds=[1, 2]) == [(1, 1), (NONE, 1), (8, 2), (1, 2)]
+    assert missing_runs(rounds, views=[1, 8], seeds=[]) == []
+
+
+def test_the_curve_shows_means_intervals_and_what_is_reached_without_augmentation() -> None:
+    points = [Point(views, (0.5 + views / 20,), 0.5 + views / 20, (0.4, 0.98), (0.3, 0.99)) for views in (NONE, 1, 8)]
+    (axes,) = draw(points, "a head").axes
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("stored views of each training picture", "test accuracy")
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["1", "8"]
+    (bars,) = axes.containers
+    assert bars.lines[0].get_xydata().ravel() == pytest.approx([1, 0.55, 8, 0.9])
+    assert bars.lines[2][0].get_segments()[1][:, 1] == pytest.approx([0.4, 0.98])
+    (level,) = (line for line in axes.lines if line.get_linestyle() == "--")
+    assert level.get_ydata() == [0.5, 0.5]
+
+
+def test_the_plain_script_thaws_the_last_block_of_its_base() -> None:
+    from benchmarks.plain.vgg16_augmented import network, thaw
+
+    model, base = network(48, None)
+    assert base.trainable_weights == []
+    thaw(base)
+    assert [layer.name for layer in base.layers if layer.trainable and layer.weights] == [
+        "block5_conv1",
+        "block5_conv2",
+        "block5_conv3",
+    ]
+    assert len(model.trainable_weights) == 2 * 3 + 2 * 2  # kernels and biases, with those of the two dense layers

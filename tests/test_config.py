@@ -375,9 +375,9 @@ def test_later_overrides_win_and_build_on_earlier_ones() -> None:
         ("train.epochs=0", "--set train.epochs=0: train.epochs: is out of range; allowed: at least 1; got: 0"),
         (
             "train.epoch=5",
-            "--set train.epoch=5: train.epoch: unknown key; allowed: epochs, optimizer, learning_rate, monitor, "
-            "early_stopping, reduce_lr, schedule, class_weights, label_smoothing, weight_decay, gradient_clipping, "
-            "ema, mixed_precision, stages; did you mean epochs?",
+            "--set train.epoch=5: train.epoch: unknown key; allowed: epochs, optimizer, learning_rate, "
+            "base_learning_rate, monitor, early_stopping, reduce_lr, schedule, class_weights, label_smoothing, "
+            "weight_decay, gradient_clipping, ema, mixed_precision, interpolate, features, stages; did you mean epochs?",
         ),
         ("data.source=null", "--set data.source=null: data.source: this key is missing; allowed: text, not empty"),
         (

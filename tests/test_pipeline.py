@@ -18,12 +18,12 @@ from PIL import Image
 from cnntrain.config.sections import Augment
 from cnntrain.data import cache as cache_module
 from cnntrain.data.augmentation import draw_changes, draw_mixtures, draw_transforms, mix, warp
+from cnntrain.data.batching import epoch_order
 from cnntrain.data.cache import Cache, choose_cache, machine_memory
 from cnntrain.data.decoder import Preprocessing
 from cnntrain.data.examples import Example
 from cnntrain.data.pipeline import (
     Pictures,
-    epoch_order,
     evaluation_batches,
     image_batches,
     open_pictures,
@@ -408,13 +408,6 @@ def test_pictures_are_turned_upright(
     batches, order = _epoch(opened, seed=5, epoch=2), epoch_order(COUNT, seed=5, epoch=2)
     np.testing.assert_array_equal(_joined(batches, 0), upright[order])
     np.testing.assert_array_equal(_joined(batches, 1), np.eye(3)[labels[order]])
-
-
-def test_stored_feature_maps_pass_as_they_are(pictures: Pictures) -> None:
-    features = np.random.default_rng(0).normal(size=(COUNT, 2, 3, 5)).astype(np.float32)
-    batches = _epoch(replace(pictures, stored=features), seed=1, epoch=1)
-    assert batches[0][0].dtype == np.float32
-    np.testing.assert_array_equal(_joined(batches, 0), features[epoch_order(COUNT, seed=1, epoch=1)])
 
 
 # room

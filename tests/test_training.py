@@ -7,18 +7,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
+from small_training import GLOBAL, SMALL, passes, pretrained, small_config, small_trainer
 
-from cnntrain.config import Config, load_config
 from cnntrain.config.resolving import resolve
 from cnntrain.config.stages import plan_stages
-from cnntrain.data.data_set import DataSet, find_data_set
 from cnntrain.data.decoder import preprocessing_of
 from cnntrain.data.pipeline import image_batches, open_pictures
 from cnntrain.errors import TrainingError
-from cnntrain.models.network import Network, build_network
+from cnntrain.models.network import build_network
 from cnntrain.runs.history import EpochRow
 from cnntrain.training.averaging import WeightAverage
 from cnntrain.training.class_weights import class_weights
@@ -26,58 +24,10 @@ from cnntrain.training.events import EpochDone, Event, Message, StageStarted, St
 from cnntrain.training.loop import Opened, Trainer
 from cnntrain.training.progress import Progress
 
-SMALL: dict[str, Any] = {
-    "kind": "convnet",
-    "blocks": [{"filters": 4}],
-    "head": {"layers": [{"dropout": 0.2}, {"dense": 4}]},
-}
-
-GLOBAL: dict[str, Any] = {"kind": "convnet", "blocks": [{"filters": 4}], "head": {"pooling": "global_average"}}
-
-
-def _config(
-    folder: Path, *, model: dict[str, Any] | None = None, augment: dict[str, Any] | None = None, **train: Any
-) -> tuple[Config, DataSet]:
-    raw = {
-        "data": {"source": str(folder), "image_size": [12, 12], "batch_size": 5},
-        "augment": augment or {},
-        "model": model or SMALL,
-        "train": {"epochs": 2, "learning_rate": 0.01, **train},
-    }
-    config = load_config(raw).config
-    data_set, problems = find_data_set(config.data)
-    assert data_set is not None, problems
-    return resolve(config, source=folder, classes=data_set.classes, cache="memory", has_validation=True), data_set
-
-
-def _trainer(
-    config: Config, data_set: DataSet, *, events: list[Event] | None = None, validation: bool = True
-) -> tuple[Trainer, Network]:
-    keras.utils.set_random_seed(config.seed)
-    network = build_network(config, len(data_set.classes))
-
-    def opened(size: tuple[int, int]) -> Opened:
-        preprocessing = preprocessing_of(config.data, size)
-        train, held_out = (
-            open_pictures(data_set.split(split), data_set.classes, preprocessing, cache="memory")
-            for split in ("train", "validation")
-        )
-        return Opened(train, held_out if validation else None)
-
-    trainer = Trainer(
-        config,
-        network,
-        class_count=len(data_set.classes),
-        open_pictures=opened,
-        on_event=(lambda _: None) if events is None else events.append,
-        on_epoch=lambda _: None,
-    )
-    return trainer, network
-
 
 def test_events_and_history_tell_the_same_story(split_folder: Path) -> None:
     events: list[Event] = []
-    trainer, _ = _trainer(*_config(split_folder), events=events)
+    trainer, _ = small_trainer(*small_config(split_folder), events=events)
     progress = trainer.run()
     assert [row.epoch for row in progress.history] == [1, 2]
     assert [event.row for event in events if isinstance(event, EpochDone)] == progress.history
@@ -89,10 +39,10 @@ def test_events_and_history_tell_the_same_story(split_folder: Path) -> None:
 
 
 def test_the_same_seed_gives_the_same_weights(split_folder: Path) -> None:
-    config, data_set = _config(split_folder)
+    config, data_set = small_config(split_folder)
     weights = []
     for _ in range(2):
-        trainer, network = _trainer(config, data_set)
+        trainer, network = small_trainer(config, data_set)
         trainer.run()
         weights.append(network.model.get_weights())
     for first, second in zip(*weights, strict=True):
@@ -100,8 +50,8 @@ def test_the_same_seed_gives_the_same_weights(split_folder: Path) -> None:
 
 
 def test_the_best_epoch_is_what_is_left_in_the_network(split_folder: Path) -> None:
-    config, data_set = _config(split_folder, epochs=4, learning_rate=0.5, optimizer="sgd")
-    trainer, network = _trainer(config, data_set)
+    config, data_set = small_config(split_folder, epochs=4, learning_rate=0.5, optimizer="sgd")
+    trainer, network = small_trainer(config, data_set)
     progress = trainer.run()
     assert progress.best is not None
     assert progress.best.value == min(row.monitored("val_loss") for row in progress.history)
@@ -114,8 +64,8 @@ def test_the_best_epoch_is_what_is_left_in_the_network(split_folder: Path) -> No
 
 def test_every_stage_runs_its_epochs_from_the_best_of_before(split_folder: Path) -> None:
     stages = [{"name": "one", "epochs": 3}, {"name": "two", "epochs": 2, "learning_rate": 1e-9, "optimizer": "sgd"}]
-    config, data_set = _config(split_folder, stages=stages)
-    trainer, _ = _trainer(config, data_set)
+    config, data_set = small_config(split_folder, stages=stages)
+    trainer, _ = small_trainer(config, data_set)
     rows = trainer.run().history
     assert [(row.stage, row.epoch) for row in rows] == [("one", 1), ("one", 2), ("one", 3), ("two", 4), ("two", 5)]
     best_of_one = min(row.monitored("val_loss") for row in rows[:3])
@@ -128,9 +78,9 @@ def test_early_stopping_ends_its_stage_and_not_the_next(split_folder: Path) -> N
         {"name": "still", "epochs": 9, "learning_rate": 1e-30, "optimizer": "sgd", "early_stopping": {"patience": 2}},
         {"name": "next", "epochs": 3},
     ]
-    config, data_set = _config(split_folder, stages=stages)
+    config, data_set = small_config(split_folder, stages=stages)
     events: list[Event] = []
-    trainer, _ = _trainer(config, data_set, events=events)
+    trainer, _ = small_trainer(config, data_set, events=events)
     rows = trainer.run().history
     assert [row.stage for row in rows] == ["still"] * 3 + ["next"] * 3  # the first value, then two without gain
     assert [event.text for event in events if isinstance(event, Message)] == [
@@ -139,21 +89,21 @@ def test_early_stopping_ends_its_stage_and_not_the_next(split_folder: Path) -> N
 
 
 def test_the_rate_falls_when_nothing_improves(split_folder: Path) -> None:
-    config, data_set = _config(
+    config, data_set = small_config(
         split_folder,
         epochs=5,
         learning_rate=1e-20,
         optimizer="sgd",
         reduce_lr={"patience": 2, "factor": 0.1, "min_learning_rate": 5e-22},
     )
-    trainer, _ = _trainer(config, data_set)
+    trainer, _ = small_trainer(config, data_set)
     rates = [row.learning_rate for row in trainer.run().history]
     assert rates == pytest.approx([1e-20, 1e-20, 1e-20, 1e-21, 1e-21], rel=1e-3)
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_at_once_and_says_where(split_folder: Path) -> None:
-    config, data_set = _config(split_folder, learning_rate=1e30, optimizer="sgd")
-    trainer, _ = _trainer(config, data_set)
+    config, data_set = small_config(split_folder, learning_rate=1e30, optimizer="sgd")
+    trainer, _ = small_trainer(config, data_set)
     with pytest.raises(TrainingError, match=r"not finite in stage train, epoch 1, batch \d, at learning rate 1e\+30"):
         trainer.run()
     assert trainer.progress.best is None
@@ -163,8 +113,8 @@ def test_a_loss_that_is_not_finite_ends_the_run_at_once_and_says_where(split_fol
 def test_an_epoch_that_is_not_finite_is_never_best(
     split_folder: Path, monkeypatch: pytest.MonkeyPatch, monitor: str
 ) -> None:
-    config, data_set = _config(split_folder, epochs=3, monitor=monitor)
-    trainer, _ = _trainer(config, data_set)
+    config, data_set = small_config(split_folder, epochs=3, monitor=monitor)
+    trainer, _ = small_trainer(config, data_set)
     train, validate = Trainer._train, Trainer._validate
 
     def damaged(self: Trainer, *arguments: Any) -> dict[str, float]:
@@ -191,7 +141,7 @@ def test_weights_that_are_not_finite_are_never_kept() -> None:
 
 
 def test_the_next_stage_gets_the_best_of_its_predecessor_and_the_run_the_best_of_all(split_folder: Path) -> None:
-    config, _ = _config(split_folder, stages=[{"name": "good"}, {"name": "worse"}])
+    config, _ = small_config(split_folder, stages=[{"name": "good"}, {"name": "worse"}])
     progress = Progress()
     kept = []
     for number, (stage, losses) in enumerate(zip(plan_stages(config), [[0.4, 0.2, 0.3], [0.6, 0.5, 0.7]], strict=True)):
@@ -212,10 +162,11 @@ def _named(loss: float) -> list[Any]:
 
 
 def test_without_validation_the_training_loss_is_monitored(split_folder: Path) -> None:
-    config, data_set = _config(split_folder)
-    config = resolve(config, source=split_folder, classes=data_set.classes, cache="memory", has_validation=False)
+    config, data_set = small_config(split_folder)
+    known: dict[str, Any] = {"classes": data_set.classes, "cache": "memory", "views": "fresh"}
+    config = resolve(config, source=split_folder, has_validation=False, **known)
     assert config.train.monitor == "loss"
-    trainer, _ = _trainer(config, data_set, validation=False)
+    trainer, _ = small_trainer(config, data_set, validation=False)
     progress = trainer.run()
     assert progress.best is not None
     assert progress.best.monitor == "loss"
@@ -227,80 +178,32 @@ def test_balanced_weights_are_those_of_scikit_learn(split_folder: Path) -> None:
 
     labels = np.array([0, 0, 0, 1, 2, 2])
     expected = compute_class_weight("balanced", classes=np.array([0, 1, 2]), y=labels)
-    config, _ = _config(split_folder, class_weights="balanced")
+    config, _ = small_config(split_folder, class_weights="balanced")
     found = class_weights(config, labels, 3)
     assert found is not None
     np.testing.assert_allclose(found, expected, rtol=1e-6)
-    assert class_weights(_config(split_folder)[0], labels, 3) is None
-
-
-@pytest.fixture(scope="module")
-def tiny_backbone() -> Any:
-    """A stand-in for a pretrained network with what makes them hard: batch normalization and dropout."""
-
-    def build(include_top: bool, weights: str | None, input_tensor: Any) -> keras.Model:
-        assert not include_top
-        assert weights is None
-        x = keras.layers.Conv2D(4, 3, name="tiny_conv1")(input_tensor)
-        x = keras.layers.BatchNormalization(name="tiny_norm")(x)
-        x = keras.layers.Dropout(0.5, name="tiny_dropout")(x)
-        x = keras.layers.Conv2D(4, 3, activation="relu", name="tiny_conv2")(x)
-        return keras.Model(keras.utils.get_source_inputs(input_tensor), x)
-
-    return build
-
-
-def _pretrained(
-    folder: Path, tiny: Any, monkeypatch: pytest.MonkeyPatch, *, augment: bool = False, **train: Any
-) -> tuple[Config, DataSet]:
-    from cnntrain.models import backbones
-
-    monkeypatch.setattr(backbones, "backbones", lambda: {"tiny": (tiny, lambda x: x / 127.5 - 1.0)})
-    model = {"kind": "pretrained", "backbone": "tiny", "weights": "none", "head": {"layers": [{"dense": 4}]}}
-    return _config(folder, model=model, augment={"flip": "horizontal"} if augment else None, **train)
-
-
-def _passes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Notes which tasks the frozen base is run for."""
-    from cnntrain.training import loop
-
-    seen: list[str] = []
-    extract = loop.extract_split
-
-    def counted(*arguments: Any, **options: Any) -> Any:
-        seen.append(options["task"])
-        return extract(*arguments, **options)
-
-    monkeypatch.setattr(loop, "extract_split", counted)
-    return seen
+    assert class_weights(small_config(split_folder)[0], labels, 3) is None
 
 
 def test_a_frozen_base_runs_once_and_the_whole_model_learns_the_same(
     split_folder: Path, tiny_backbone: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config, data_set = _pretrained(split_folder, tiny_backbone, monkeypatch, epochs=3)
-    seen = _passes(monkeypatch)
-    trainer, network = _trainer(config, data_set)
+    events: list[Event] = []
+    config, data_set = pretrained(split_folder, tiny_backbone, monkeypatch, epochs=3)
+    trainer, network = small_trainer(config, data_set, events=events)
     with_features = trainer.run()
-    assert seen == ["features of train", "features of validation"]
+    assert passes(events) == ["features of train", "features of validation"]
 
-    monkeypatch.setattr(Trainer, "_stage_inputs", _end_to_end)
-    trainer, whole = _trainer(config, data_set)
+    config, data_set = pretrained(split_folder, tiny_backbone, monkeypatch, epochs=3, features={"views": "fresh"})
+    trainer, whole = small_trainer(config, data_set, events=(again := []))
     end_to_end = trainer.run()
+    assert passes(again) == []
     for first, second in zip(with_features.history, end_to_end.history, strict=True):
-        assert first.monitored("val_loss") == pytest.approx(second.monitored("val_loss"), rel=1e-4)
+        assert first.monitored("val_loss") == pytest.approx(second.monitored("val_loss"), rel=2e-3)  # float16
     pictures = np.random.default_rng(0).integers(0, 256, (4, 12, 12, 3)).astype(np.float32)
     np.testing.assert_allclose(
-        network.model.predict(pictures, verbose=0), whole.model.predict(pictures, verbose=0), rtol=1e-3
+        network.model.predict(pictures, verbose=0), whole.model.predict(pictures, verbose=0), rtol=2e-3
     )
-
-
-def _end_to_end(self: Trainer, stage: Any) -> Any:
-    """Every stage on pictures, as a plain script would do it."""
-    from cnntrain.training.loop import _StageInputs
-
-    _, opened = self._at_size(stage.image_size)
-    return _StageInputs(self._network.logits(), opened, self._config.augment)
 
 
 def test_features_are_made_again_after_the_base_was_thawed(
@@ -311,24 +214,24 @@ def test_features_are_made_again_after_the_base_was_thawed(
         {"name": "tune", "unfreeze": "all", "epochs": 2},
         {"name": "again", "unfreeze": "none", "epochs": 1, "learning_rate": 1e-12, "optimizer": "sgd"},
     ]
-    config, data_set = _pretrained(split_folder, tiny_backbone, monkeypatch, stages=stages)
-    seen = _passes(monkeypatch)
-    trainer, _ = _trainer(config, data_set)
+    events: list[Event] = []
+    config, data_set = pretrained(split_folder, tiny_backbone, monkeypatch, stages=stages)
+    trainer, _ = small_trainer(config, data_set, events=events)
     rows = trainer.run().history
-    assert seen == ["features of train", "features of validation"] * 2
+    assert passes(events) == ["features of train", "features of validation"] * 2
     best_of_tune = min(row.monitored("val_loss") for row in rows if row.stage == "tune")
-    assert rows[-1].monitored("val_loss") == pytest.approx(best_of_tune, rel=1e-4)
+    assert rows[-1].monitored("val_loss") == pytest.approx(best_of_tune, rel=1e-3)
 
 
-def test_with_augmentation_the_whole_network_runs_and_the_base_stays_as_it_was(
+def test_end_to_end_the_whole_network_runs_and_the_base_stays_as_it_was(
     split_folder: Path, tiny_backbone: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config, data_set = _pretrained(split_folder, tiny_backbone, monkeypatch, augment=True)
-    seen = _passes(monkeypatch)
-    trainer, network = _trainer(config, data_set)
+    events: list[Event] = []
+    config, data_set = pretrained(split_folder, tiny_backbone, monkeypatch, augment=True)
+    trainer, network = small_trainer(config, data_set, events=events)
     before = {name: network.model.get_layer(name).get_weights() for name in network.base}
     trainer.run()
-    assert seen == []
+    assert passes(events) == []
     for name, weights in before.items():
         for old, new in zip(weights, network.model.get_layer(name).get_weights(), strict=True):
             np.testing.assert_array_equal(old, new)
@@ -341,8 +244,8 @@ def test_fine_tuning_moves_what_is_thawed_and_no_batch_statistics(
         {"name": "head", "unfreeze": "none", "epochs": 1},
         {"name": "tune", "unfreeze": "tiny_norm", "epochs": 3, "learning_rate": 0.001},
     ]
-    config, data_set = _pretrained(split_folder, tiny_backbone, monkeypatch, stages=stages, monitor="loss")
-    trainer, network = _trainer(config, data_set)
+    config, data_set = pretrained(split_folder, tiny_backbone, monkeypatch, stages=stages, monitor="loss")
+    trainer, network = small_trainer(config, data_set)
     before = {name: network.model.get_layer(name).get_weights() for name in network.base}
     progress = trainer.run()
     assert [row.stage for row in progress.history] == ["head", "tune", "tune", "tune"]
@@ -366,7 +269,7 @@ def test_progress_starts_empty() -> None:
 
 
 def test_the_average_follows_all_weights_that_train_and_lies_in_place_for_a_while(split_folder: Path) -> None:
-    config, data_set = _config(split_folder, model={**SMALL, "blocks": [{"filters": 2, "batch_norm": True}]})
+    config, data_set = small_config(split_folder, model={**SMALL, "blocks": [{"filters": 2, "batch_norm": True}]})
     network = build_network(config, len(data_set.classes))
     average = WeightAverage(network, 0.25)
     statistics = network.model.get_layer("block1_batch_norm").moving_mean
@@ -386,8 +289,8 @@ def test_the_average_follows_all_weights_that_train_and_lies_in_place_for_a_whil
 
 
 def test_what_is_validated_and_kept_is_the_average(split_folder: Path) -> None:
-    config, data_set = _config(split_folder, ema=0.5, epochs=3)
-    trainer, network = _trainer(config, data_set)
+    config, data_set = small_config(split_folder, ema=0.5, epochs=3)
+    trainer, network = small_trainer(config, data_set)
     raw: list[list[Any]] = []
     train = Trainer._train
 
@@ -410,8 +313,8 @@ def test_what_is_validated_and_kept_is_the_average(split_folder: Path) -> None:
 
 def test_the_average_goes_on_in_a_stage_that_continues(split_folder: Path) -> None:
     stages = [{"name": "small", "image_size": [8, 8], "epochs": 2}, {"name": "usual", "epochs": 1}]
-    config, data_set = _config(split_folder, model=GLOBAL, ema=0.9, stages=stages)
-    trainer, _ = _trainer(config, data_set)
+    config, data_set = small_config(split_folder, model=GLOBAL, ema=0.9, stages=stages)
+    trainer, _ = small_trainer(config, data_set)
     with pytest.MonkeyPatch.context() as patch:
         made: list[WeightAverage] = []
         init = WeightAverage.__init__
@@ -427,7 +330,7 @@ def test_the_average_goes_on_in_a_stage_that_continues(split_folder: Path) -> No
 
 def test_pictures_of_a_size_that_is_done_are_let_go(split_folder: Path) -> None:
     stages = [{"name": "small", "image_size": [8, 8], "epochs": 1}, {"name": "usual", "epochs": 1}]
-    trainer, _ = _trainer(*_config(split_folder, model=GLOBAL, stages=stages))
+    trainer, _ = small_trainer(*small_config(split_folder, model=GLOBAL, stages=stages))
     opened: list[Any] = []
     open_size = trainer._open_pictures
 
@@ -443,8 +346,8 @@ def test_pictures_of_a_size_that_is_done_are_let_go(split_folder: Path) -> None:
 
 
 def test_training_goes_on_from_the_weights_and_not_from_their_average(split_folder: Path) -> None:
-    plain, network = _trainer(*_config(split_folder, epochs=3, monitor="loss"))
-    averaged, other = _trainer(*_config(split_folder, epochs=3, monitor="loss", ema=0.9))
+    plain, network = small_trainer(*small_config(split_folder, epochs=3, monitor="loss"))
+    averaged, other = small_trainer(*small_config(split_folder, epochs=3, monitor="loss", ema=0.9))
     losses = [[row.loss for row in trainer.run().history] for trainer in (plain, averaged)]
     assert losses[0] == losses[1]
     weights = zip(network.model.get_weights(), other.model.get_weights(), strict=True)
@@ -456,9 +359,9 @@ def test_training_goes_on_from_the_weights_and_not_from_their_average(split_fold
 
 def test_a_stage_at_another_size_goes_on_with_weights_optimizer_and_schedule(split_folder: Path) -> None:
     stages = [{"name": "small", "image_size": [8, 8], "epochs": 2}, {"name": "usual", "epochs": 1}]
-    config, data_set = _config(split_folder, model=GLOBAL, schedule="cosine", stages=stages)
+    config, data_set = small_config(split_folder, model=GLOBAL, schedule="cosine", stages=stages)
     events: list[Event] = []
-    trainer, network = _trainer(config, data_set, events=events)
+    trainer, network = small_trainer(config, data_set, events=events)
     progress = trainer.run()
     steps = -(-len(data_set.split("train")) // 5)
     rates = [row.learning_rate for row in progress.history]
@@ -473,14 +376,14 @@ def test_a_stage_at_another_size_goes_on_with_weights_optimizer_and_schedule(spl
 
 def test_the_weights_after_a_smaller_stage_are_the_last_ones_not_the_best(split_folder: Path) -> None:
     stages = [{"name": "small", "image_size": [8, 8], "epochs": 2}, {"name": "usual", "epochs": 1}]
-    config, data_set = _config(split_folder, model=GLOBAL, stages=stages, monitor="val_accuracy")
-    trainer, network = _trainer(config, data_set)
+    config, data_set = small_config(split_folder, model=GLOBAL, stages=stages, monitor="val_accuracy")
+    trainer, network = small_trainer(config, data_set)
     at_end_of_stage: list[Any] = []
     run_stage = Trainer._run_stage
 
-    def spy(self: Trainer, stage: Any) -> None:
+    def spy(self: Trainer, number: int, stage: Any) -> None:
         at_end_of_stage.append(network.model.get_weights())
-        run_stage(self, stage)
+        run_stage(self, number, stage)
         at_end_of_stage.append(network.model.get_weights())
 
     with pytest.MonkeyPatch.context() as patch:

@@ -3,7 +3,7 @@
 import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -202,11 +202,15 @@ def _rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 
 def _best_row(run: Run) -> Any:
-    """The epoch that the run kept."""
+    """The epoch that the run kept; measured again where the weights between two epochs were better."""
     best = run.record.best
     if best is None:
         raise ValueError("a finished run has a best epoch")
-    return run.history[best.epoch - 1]
+    row = run.history[best.epoch - 1]
+    for tried in run.record.interpolation:
+        if tried.alpha == best.alpha:
+            return replace(row, val_loss=tried.val_loss, val_accuracy=tried.val_accuracy)
+    return row
 
 
 def _together(path: Path, runs: Sequence[Run]) -> CrossValidation:

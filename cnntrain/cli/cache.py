@@ -52,7 +52,7 @@ def clear(keys: tuple[str, ...], as_json: bool) -> None:
         click.echo(f"removed {_size(cleared.bytes)} in all")
     if cleared.kept:
         names = ", ".join(bank.key[:_DIGITS] for bank in cleared.kept)
-        raise WriteError(f"another process uses {names}, or you may not remove it; try again when it has ended")
+        raise WriteError(f"kept {names}, which another process makes or you may not remove; try again later")
 
 
 def _table(found: "CacheContents") -> str:

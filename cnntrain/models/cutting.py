@@ -18,8 +18,9 @@ def cuts(network: Network) -> tuple[str, ...]:
         Names of layers and, where a backbone adds tensors without a layer (ConvNeXt does), of such operations. All of
         them are keys of `Network.outputs`. Empty for a convnet.
     """
+    base = set(network.base)
     names = [node.operation.name for node in _narrow(_upwards(network.outputs[LOGITS]))]
-    inside = [place for place, name in enumerate(names) if name in set(network.base)]
+    inside = [place for place, name in enumerate(names) if name in base]
     return tuple(names[inside[0] : inside[-1] + 1]) if inside else ()
 
 

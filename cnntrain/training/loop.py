@@ -142,7 +142,7 @@ class Trainer:
     def _interpolate(self) -> None:
         """Tries the weights between the head's best and the run's best where the run has validation pictures."""
         monitor = self._config.train.monitor
-        inputs = self._usual_inputs()
+        inputs = self._common_inputs()
         if inputs.validation is None or not monitor.startswith("val_"):
             self._on_event(
                 Message(f"nothing is interpolated: that needs validation pictures, and {monitor} is monitored")
@@ -184,11 +184,13 @@ class Trainer:
             return self._on_pictures(network, opened)
         return self._on_features(network.logits(cut.cut), features)
 
-    def _usual_inputs(self) -> _StageInputs:
-        """What all stages at `data.image_size` that store features have in common: the layers after the lowest cut."""
+    def _common_inputs(self) -> _StageInputs:
+        """What all stages have in common, at `data.image_size`: the layers after the lowest of their cuts."""
         size, base = self._config.data.image_size, self._network.base
-        cuts = [cut for cut in self._cuts if cut.image_size == size]
-        return self._inputs(size, min(cuts, key=lambda cut: base.index(cut.cut) if cut.cut else -1))
+        names = [cut.cut for cut in self._cuts if cut.cut]
+        is_everywhere = len(names) == len(self._cuts)
+        lowest = min(names, key=base.index) if is_everywhere else None
+        return self._inputs(size, StageCut("interpolation", size, cut=lowest, lowest=lowest))
 
     def _features(self, network: Network, cut: StageCut, opened: Opened) -> OpenedFeatures | None:
         if cut.cut is None:

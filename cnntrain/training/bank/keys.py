@@ -41,7 +41,12 @@ def contents_of(
         split: `train` or `validation`, likewise.
         augment: What is changed in each version.
         seed: Of the changes.
+
+    Raises:
+        ValueError: The files were not looked at, so that nobody knows what is in them.
     """
+    if not all(pictures.checksums) or len(pictures.checksums) != len(pictures):
+        raise ValueError("pictures without checksums have no key")
     changes = {"augment": _of_single_pictures(augment), "seed": seed} if augment.is_active else {}
     decisive = {
         "rules": rules(_MODULES, _LIBRARIES),

@@ -41,7 +41,7 @@ _STEP = 32  # a shard is made of whole batches of any usual size
 _MOST_ROWS = 512
 _BYTES = 64_000_000  # of a shard in float16, about
 _DIGITS = 16  # of the checksum, in the name
-_NAME = re.compile(r"(\d{5,})-([0-9a-f]{16})\.npy")
+_NAME = re.compile(r"([0-9]{5,})-([0-9a-f]{16})\.npy")
 
 
 def shard_rows(shape: Sequence[int]) -> int:

@@ -25,7 +25,7 @@ _REMOVED = ".removed-"
 _ABANDONED = 3600.0  # seconds after which a half-written shard belongs to nobody
 _POLL = 0.5  # seconds between two looks at a lock that another process holds
 _DEFAULT_LIMIT = "20GB"
-_LIMIT = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT])(I?)B", re.IGNORECASE)
+_LIMIT = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?([KMGT])(I?)B", re.IGNORECASE | re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,8 @@ class Shelf:
         """
         place = self.folder / contents.key
         if not _fits(_described(place), contents):
-            self._discard(contents.key)
+            if (place / _DESCRIPTION).exists():
+                self._discard(contents.key)
             asked = {"shape": list(contents.shape), "count": contents.count}
             write_json(place / _DESCRIPTION, {"format": _FORMAT, "description": dict(contents.description), **asked})
         with suppress(OSError):  # a shelf that can only be read is still good for reading
