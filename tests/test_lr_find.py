@@ -202,7 +202,7 @@ def test_each_loss_is_that_of_its_own_batch_through_several_epochs(
     events: list[Event] = []
     stage = plan_stages(prepared.config)[0]
     found = run_range_test(prepared, stage, start=1e-30, end=1e-29, steps=12, on_event=events.append)
-    assert found.losses == pytest.approx(_unmoved_losses(prepared, 3)[:12], rel=1e-4)
+    assert found.losses == pytest.approx(_unmoved_losses(prepared, 3)[:12], rel=1e-3)  # float16
     tasks = [event.task for event in events if isinstance(event, StepDone)]
     assert tasks == ["features of train"] * (5 if is_frozen else 0) + ["learning rates"] * 12
 

@@ -94,12 +94,11 @@ class FeatureBanks:
         contents = split.contents(cut)
         self._used.add(contents.key)
         bank = self._shelf.open(contents)
-        made = 0
-        if _missing(bank, split.views):
-            with self._shelf.lock(contents.key, waiting=self._waits):
-                bank = self._shelf.open(contents)
-                made = self._make(bank, split, cut)
-        return Features(split.pictures.labels, bank.open(split.views)), made
+        if not _missing(bank, split.views):
+            return Features(split.pictures.labels, bank.open(split.views)), 0
+        with self._shelf.lock(contents.key, waiting=self._waits):
+            made = self._make(bank, split, cut)
+            return Features(split.pictures.labels, bank.open(split.views)), made
 
     def _make(self, bank: Bank, split: "_Split", cut: str) -> int:
         """Makes what is missing now; another run may have made it in the meantime."""
