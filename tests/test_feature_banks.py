@@ -83,10 +83,10 @@ def test_one_pass_at_the_lowest_cut_serves_all_stages(fit: Fit) -> None:
     assert fit.passes == ["features of train"] * 6 + ["features of validation"] * 2
     told = [message for message in fit.messages if "run once" in message]
     assert told == [
-        "72 train pictures run once through the layers up to tiny_dropout",
-        "72 train pictures run once through the layers from tiny_dropout to tiny_conv2",
-        "12 validation pictures run once through the layers up to tiny_dropout",
-        "12 validation pictures run once through the layers from tiny_dropout to tiny_conv2",
+        "72 pictures of train run once through the layers up to tiny_dropout",
+        "72 pictures of train run once through the layers from tiny_dropout to tiny_conv2",
+        "12 pictures of validation run once through the layers up to tiny_dropout",
+        "12 pictures of validation run once through the layers from tiny_dropout to tiny_conv2",
     ]
 
 

@@ -18,6 +18,7 @@ from cnntrain.data.batching import steps_of
 from cnntrain.data.features import evaluation_features, training_features
 from cnntrain.data.pipeline import Pictures, evaluation_batches, training_batches
 from cnntrain.errors import TrainingError
+from cnntrain.models.cutting import cuts
 from cnntrain.models.network import Network
 from cnntrain.runs.history import EpochRow
 from cnntrain.training.averaging import WeightAverage
@@ -186,10 +187,10 @@ class Trainer:
 
     def _common_inputs(self) -> _StageInputs:
         """What all stages have in common, at `data.image_size`: the layers after the lowest of their cuts."""
-        size, base = self._config.data.image_size, self._network.base
+        size = self._config.data.image_size
         names = [cut.cut for cut in self._cuts if cut.cut]
         is_everywhere = len(names) == len(self._cuts)
-        lowest = min(names, key=base.index) if is_everywhere else None
+        lowest = min(names, key=cuts(self._network).index) if is_everywhere else None
         return self._inputs(size, StageCut("interpolation", size, cut=lowest, lowest=lowest))
 
     def _features(self, network: Network, cut: StageCut, opened: Opened) -> OpenedFeatures | None:

@@ -113,7 +113,7 @@ class FeatureBanks:
                 "(free some room, or raise CNNTRAIN_CACHE_LIMIT)"
             )
         way = f"from {lower} to {cut}" if lower else f"up to {cut}"
-        self._on_event(Message(f"{missing:,} {split.name} pictures run once through the layers {way}"))
+        self._on_event(Message(f"{missing:,} pictures of {split.name} run once through the layers {way}"))
         return make(bank, split.views, split.network.extractor(cut, lower), inputs, on_event=self._on_event)
 
     def _inputs(self, split: "_Split", cut: str) -> tuple[Inputs, str | None]:

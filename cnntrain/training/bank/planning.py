@@ -11,7 +11,7 @@ import numpy as np
 
 from cnntrain.config.sections import Config
 from cnntrain.config.stages import StagePlan, plan_stages
-from cnntrain.models.cutting import frozen_cut, multiply_adds
+from cnntrain.models.cutting import cuts, frozen_cut, multiply_adds
 from cnntrain.models.network import Network
 
 Views = int | Literal["fresh"]
@@ -115,10 +115,10 @@ def plan_cuts(network: Network, stages: Sequence[StagePlan]) -> tuple[StageCut, 
 
     Stages in a row that all begin at a cut, at one image size, share the frozen layers up to the lowest of their cuts.
     """
-    cuts = [_cut_of(network.resized(stage.image_size), stage) for stage in stages]
+    found = [_cut_of(network.resized(stage.image_size), stage) for stage in stages]
     return tuple(
         replace(cut, lowest=lowest)
-        for _, group in groupby(cuts, key=lambda cut: (cut.cut is None, cut.image_size))
+        for _, group in groupby(found, key=lambda cut: (cut.cut is None, cut.image_size))
         for cut, lowest in _with_lowest(network, list(group))
     )
 
@@ -132,7 +132,7 @@ def _cut_of(network: Network, stage: StagePlan) -> StageCut:
 
 
 def _with_lowest(network: Network, group: list[StageCut]) -> list[tuple[StageCut, str | None]]:
-    lowest = min((cut.cut for cut in group if cut.cut), key=network.base.index, default=None)
+    lowest = min((cut.cut for cut in group if cut.cut), key=cuts(network).index, default=None)
     return [(cut, lowest) for cut in group]
 
 
@@ -157,16 +157,18 @@ def plan_features(
         seconds_of: Times a picture's way through the frozen layers up to a cut; absent: no seconds are told.
     """
     stages = plan_stages(config)
-    cuts = plan_cuts(network, stages)
-    costs = [_Costs.of(network.resized(stage.image_size), stage, cut) for stage, cut in zip(stages, cuts, strict=True)]
-    speed = _speed(network, cuts, seconds_of)
+    stage_cuts = plan_cuts(network, stages)
+    costs = [
+        _Costs.of(network.resized(stage.image_size), stage, cut) for stage, cut in zip(stages, stage_cuts, strict=True)
+    ]
+    speed = _speed(network, stage_cuts, seconds_of)
     fresh = _timed(_fresh_work(costs, pictures), speed)
 
     def banked(views: int) -> Work:
         return _timed(_banked_work(costs, pictures, views), speed)
 
     views, reason = _choose(config, costs, fresh, banked, room)
-    return FeaturePlan(cuts, views, reason, pictures, fresh, None if views == "fresh" else banked(views))
+    return FeaturePlan(stage_cuts, views, reason, pictures, fresh, None if views == "fresh" else banked(views))
 
 
 def seconds_a_picture(network: Network, cut: str) -> float:
@@ -280,10 +282,10 @@ def _in_time(seconds: float) -> str:
 
 
 def _speed(
-    network: Network, cuts: Sequence[StageCut], seconds_of: Callable[[Network, str], float] | None
+    network: Network, stage_cuts: Sequence[StageCut], seconds_of: Callable[[Network, str], float] | None
 ) -> float | None:
     """Multiplications and additions a second, measured on the first frozen part."""
-    first = next((cut for cut in cuts if cut.lowest), None)
+    first = next((cut for cut in stage_cuts if cut.lowest), None)
     if seconds_of is None or first is None or first.lowest is None:
         return None
     network = network.resized(first.image_size)
