@@ -20,7 +20,7 @@ demo: $(READY)
 	$(BIN)/cnntrain plot runs/digits
 
 test: $(READY)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow

@@ -13,7 +13,7 @@ from small_training import passes, pretrained, small_trainer
 from cnntrain.config.sections import Augment
 from cnntrain.data.decoder import preprocessing_of
 from cnntrain.data.pipeline import Pictures, open_pictures
-from cnntrain.errors import WriteError
+from cnntrain.errors import DataError, WriteError
 from cnntrain.models.network import Network
 from cnntrain.runs.history import EpochRow
 from cnntrain.training.bank.bank import Bank
@@ -182,6 +182,15 @@ def test_a_bank_that_goes_while_it_is_read_does_no_harm(fit: Fit, monkeypatch: p
 
     monkeypatch.setattr(Trainer, "_run_epochs", gone)
     assert _values(trainer.run().history) == _values(whole)
+
+
+def test_a_picture_that_changes_meanwhile_spoils_no_bank(fit: Fit, split_folder: Path) -> None:
+    trainer, _ = fit.trainer()
+    first, second = sorted((split_folder / "train" / "cat").iterdir())[:2]
+    first.write_bytes(second.read_bytes())
+    with pytest.raises(DataError, match=f"{first.name} has gone or changed since it was looked at"):
+        trainer.run()
+    assert not list(trainer._banks._shelf.folder.rglob("*.npy"))
 
 
 # keys

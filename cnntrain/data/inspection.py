@@ -80,10 +80,11 @@ def inspect(
 
 def changed_files(examples: Sequence[Example]) -> list[str]:
     """Paths of the pictures whose files are gone or hold other bytes than when they were looked at."""
-    return [example.path for example in examples if _checksum(example.path) != example.sha256]
+    return [example.path for example in examples if checksum(example.path) != example.sha256]
 
 
-def _checksum(path: str) -> str:
+def checksum(path: str) -> str:
+    """The SHA-256 of a file; nothing where it cannot be read."""
     try:
         return sha256(Path(path))
     except OSError:

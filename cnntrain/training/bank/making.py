@@ -14,9 +14,10 @@ from cnntrain.training.events import OnEvent, StepDone
 
 BATCH = 32  # rows a forward pass, whatever the training's batches are: a divisor of the rows of a shard
 Inputs = Callable[[int, npt.NDArray[np.int64]], Iterable[Any]]
+Check = Callable[[range], None]
 
 
-def make(bank: Bank, views: int, part: keras.Model, inputs: Inputs, *, on_event: OnEvent) -> int:
+def make(bank: Bank, views: int, part: keras.Model, inputs: Inputs, check: Check, *, on_event: OnEvent) -> int:
     """Computes the missing features of a bank and writes them, each shard as soon as it is complete.
 
     Args:
@@ -24,6 +25,7 @@ def make(bank: Bank, views: int, part: keras.Model, inputs: Inputs, *, on_event:
         views: How many versions of each picture it is to hold.
         part: The frozen layers, in inference mode.
         inputs: Gives batches of 32 of what the part takes, for the number of a version and numbers of pictures.
+        check: Given the pictures of a shard before it is written, raises an error if they are not what they were.
         on_event: Told after every batch.
 
     Returns:
@@ -47,5 +49,6 @@ def make(bank: Bank, views: int, part: keras.Model, inputs: Inputs, *, on_event:
                 features[first : first + len(batch)] = ask(part, batch, BATCH)
                 done += 1
                 on_event(StepDone(task=task, step=done, steps=steps))
+            check(shard)
             bank.write(view, shard.start, features)
     return sum(len(shard) for shards in missing.values() for shard in shards)

@@ -10,12 +10,13 @@ import numpy.typing as npt
 
 from cnntrain.config.sections import Augment, Config, Pretrained
 from cnntrain.data.features import Features, feature_batches
+from cnntrain.data.inspection import checksum
 from cnntrain.data.pipeline import Pictures, view_batches
-from cnntrain.errors import WriteError
+from cnntrain.errors import DataError, WriteError
 from cnntrain.models.network import Network
 from cnntrain.training.bank.bank import Bank, Contents, IncompleteBankError
 from cnntrain.training.bank.keys import contents_of
-from cnntrain.training.bank.making import BATCH, Inputs, make
+from cnntrain.training.bank.making import BATCH, Check, Inputs, make
 from cnntrain.training.bank.planning import StageCut
 from cnntrain.training.bank.shelf import Shelf
 from cnntrain.training.events import Message, OnEvent
@@ -105,24 +106,25 @@ class FeatureBanks:
         missing = _missing(bank, split.views)
         if not missing:
             return 0
-        inputs, lower = self._inputs(split, cut)
+        inputs, check, lower = self._inputs(split, cut)
         needed = missing * bank.contents.row_bytes
         if not self._shelf.make_room(needed, keep=self._used):
             raise WriteError(
-                f"stored features of {needed / 1e9:.1f} GB do not fit into {self._shelf.folder} "
+                f"stored features of {needed / 1e6:,.0f} MB do not fit into {self._shelf.folder} "
                 "(free some room, or raise CNNTRAIN_CACHE_LIMIT)"
             )
         way = f"from {lower} to {cut}" if lower else f"up to {cut}"
         self._on_event(Message(f"{missing:,} pictures of {split.name} run once through the layers {way}"))
-        return make(bank, split.views, split.network.extractor(cut, lower), inputs, on_event=self._on_event)
+        part = split.network.extractor(cut, lower)
+        return make(bank, split.views, part, inputs, check, on_event=self._on_event)
 
-    def _inputs(self, split: "_Split", cut: str) -> tuple[Inputs, str | None]:
+    def _inputs(self, split: "_Split", cut: str) -> tuple[Inputs, Check, str | None]:
         """What the frozen layers up to a cut are run over, and the name of the lower cut that it comes from."""
         lowest = split.cut.lowest
         if lowest is None or lowest == cut:
-            return split.pictures_of, None
+            return split.batches, split.check_files, None
         lower, _ = self._features(split, lowest)
-        return partial(_rows_of, lower), lowest
+        return partial(_rows_of, lower), lambda _: None, lowest
 
     def _waits(self) -> None:
         self._on_event(Message("another run makes these features; waiting for it"))
@@ -163,7 +165,18 @@ class _Split:
             seed=seed,
         )
 
-    def pictures_of(self, view: int, order: npt.NDArray[np.int64]) -> Any:
+    def check_files(self, rows: range) -> None:
+        """Pictures that were changed since they were looked at must not lie in a bank under what they were.
+
+        Raises:
+            DataError: One of these has gone or changed.
+        """
+        for row in rows:
+            path = self.pictures.paths[row]
+            if checksum(path) != self.pictures.checksums[row]:
+                raise DataError(f"{path} has gone or changed since it was looked at; put it back and try again")
+
+    def batches(self, view: int, order: npt.NDArray[np.int64]) -> Any:
         augment, seed = self._changes
         return view_batches(self.pictures, order, batch_size=BATCH, augment=augment, seed=seed, view=view)
 

@@ -50,15 +50,22 @@ class Work:
 
     Args:
         frozen_pictures: How many pictures go through frozen layers that begin at the picture.
-        multiply_adds: Of all stages; a training step counts three times the forward pass of what trains.
+        frozen: Multiplications and additions of the frozen layers.
+        trained: Those of what trains, in all stages; a training step counts three times its forward pass.
         disk: Bytes of stored features.
         seconds: About how long all of it takes here; absent where it was not timed.
     """
 
     frozen_pictures: int
-    multiply_adds: int
+    frozen: int
+    trained: int
     disk: int = 0
     seconds: float | None = None
+
+    @property
+    def multiply_adds(self) -> int:
+        """Of all layers."""
+        return self.frozen + self.trained
 
 
 @dataclass(frozen=True)
@@ -146,8 +153,9 @@ def plan_features(
 ) -> FeaturePlan:
     """Decides how many versions of the training pictures are stored, where the configuration leaves it open.
 
-    The choice depends on epochs, work and room alone, not on how fast the machine is: each version must be used four
-    times or more, and the work must fall below 0.7 of what it is without a bank.
+    The choice depends on epochs, work and room alone, not on how fast the machine is: the frozen layers must be 0.3 of
+    the work or more; with augmentation each version must be used four times or more, and all work, the making of the
+    bank with it, must fall below 0.7 of what it is without.
 
     Args:
         config: What is trained.
@@ -212,8 +220,8 @@ class _Costs:
 
 def _fresh_work(costs: Sequence[_Costs], pictures: tuple[int, int]) -> Work:
     shown = [cost.epochs * sum(pictures) if cost.cut.cut else 0 for cost in costs]
-    total = sum(cost.training(pictures) + cost.frozen * count for cost, count in zip(costs, shown, strict=True))
-    return Work(frozen_pictures=sum(shown), multiply_adds=total)
+    frozen = sum(cost.frozen * count for cost, count in zip(costs, shown, strict=True))
+    return Work(frozen_pictures=sum(shown), frozen=frozen, trained=sum(cost.training(pictures) for cost in costs))
 
 
 def _banked_work(costs: Sequence[_Costs], pictures: tuple[int, int], views: int) -> Work:
@@ -221,10 +229,10 @@ def _banked_work(costs: Sequence[_Costs], pictures: tuple[int, int], views: int)
     count = views * pictures[0] + pictures[1]
     passes = {(cost.cut.lowest, cost.cut.image_size): cost.lowest for cost in costs if cost.cut.cut}
     steps = {(cost.cut.cut, cost.cut.image_size): cost.between for cost in costs if cost.cut.cut}
-    training = sum(cost.training(pictures) for cost in costs)
     return Work(
         frozen_pictures=count * len(passes),
-        multiply_adds=training + count * (sum(passes.values()) + sum(steps.values())),
+        frozen=count * (sum(passes.values()) + sum(steps.values())),
+        trained=sum(cost.training(pictures) for cost in costs),
         disk=count * sum(_bytes_of(costs, name, size) for name, size in passes | steps),
     )
 
@@ -247,10 +255,12 @@ def _choose(
         return "fresh", "no stage has frozen layers"
     if augment.mixes:
         return "fresh", "mixed pictures cannot be stored"
-    if augment.is_active and features.views != "auto":
-        return features.views, "train.features.views says so"
+    if features.views != "auto":
+        return (features.views if augment.is_active else 1), "train.features.views says so"
     if banked(1).disk > room:
         return "fresh", "there is no room for stored features"
+    if fresh.trained > _WORTHWHILE * fresh.multiply_adds:
+        return "fresh", "the frozen layers are a small part of the work"
     if not augment.is_active:
         return 1, "the pictures are the same in every epoch"
     for views in _CHOICES:
