@@ -35,16 +35,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from cnntrain import Run
+    from cnntrain.data.examples import Example
+
 _BESIDE = 1.06  # times the place of the mean are its runs
 NONE = 0  # stands for training without augmentation
-FIT = """
-import json, sys, cnntrain
-run = cnntrain.fit(sys.argv[1], run_dir=sys.argv[2], overrides=sys.argv[3:], device="cpu")
-metrics = cnntrain.evaluate(run, device="cpu").metrics
-best = max(run.history, key=lambda row: row.epoch == run.record.best.epoch)
-print(json.dumps({"accuracy": metrics.accuracy.value, "images": metrics.images,
-                  "val_accuracy": best.val_accuracy, "epoch": best.epoch}))
-"""
+FIT = "import sys; from benchmarks.views_curve import fit_and_measure; fit_and_measure(*sys.argv[1:4], sys.argv[4:])"
 
 
 @dataclass(frozen=True)
@@ -145,10 +141,45 @@ def _run(given: argparse.Namespace, data: Path, cache: Path, views: int, seed: i
     chosen = [f"data.source={data}", f"data.image_size=[{given.size}, {given.size}]", f"model.weights={given.weights}"]
     chosen += [f"seed={seed}", *(["augment=null"] if views == NONE else _of_views(views))]
     with tempfile.TemporaryDirectory() as folder:
-        arguments = ["-c", FIT, str(given.config), f"{folder}/run", *chosen, *given.set]
+        arguments = ["-c", FIT, str(given.config), f"{folder}/run", str(cache), *chosen, *given.set]
         run_python(arguments, cache)
     told = (cache / "stdout").read_text(encoding="utf-8").splitlines()[-1]
     return {"views": views, "seed": seed, **json.loads(told)}
+
+
+def fit_and_measure(config: str, run_dir: str, cache: str, overrides: list[str]) -> None:
+    """Trains a head and prints its accuracy on the test pictures, which go through a frozen base once for all runs."""
+    import cnntrain
+    from cnntrain.config.sections import Augment
+    from cnntrain.data.decoder import preprocessing_of
+    from cnntrain.data.pipeline import image_batches, open_pictures
+    from cnntrain.runs.model_file import load_model
+    from cnntrain.training.bank.keys import contents_of
+
+    run = cnntrain.fit(config, run_dir=run_dir, overrides=overrides, device="cpu")
+    import keras
+    import numpy as np
+
+    model = load_model(run.path / "model.keras")
+    layers = [layer.name for layer in model.layers]
+    cut = model.get_layer(layers[next(place for place, name in enumerate(layers) if name.startswith("head_")) - 1])
+    pictures = open_pictures(_test(run), run.classes, preprocessing_of(run.config.data))
+    base = keras.Model(model.input, cut.output)
+    known = {"backbone": "", "cut": cut.name, "split": "test", "augment": Augment(), "seed": 0}
+    stored = Path(cache) / f"test-{contents_of(base, pictures, **known).key}.npy"
+    if not stored.exists():
+        np.save(stored, base.predict(image_batches(pictures, 32), verbose=0))
+    answers = keras.Model(cut.output, model.output).predict(np.load(stored), verbose=0)
+    accuracy = float(((answers[:, 0] > 0.5) == pictures.labels).mean())
+    best = run.history[run.record.best.epoch - 1]
+    told = {"accuracy": accuracy, "images": len(pictures), "val_accuracy": best.val_accuracy, "epoch": best.epoch}
+    print(json.dumps(told))
+
+
+def _test(run: "Run") -> "list[Example]":
+    from cnntrain.data.examples import in_split, read_examples
+
+    return list(in_split(read_examples(run.path / "examples.csv"), "test"))
 
 
 def _of_views(views: int) -> list[str]:
