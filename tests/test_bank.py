@@ -13,6 +13,7 @@ import time
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -389,6 +390,18 @@ def test_a_full_disk_leaves_what_was_written(
     assert bank.missing(0) == [range(4, 8)]
     _fill(bank, features)
     assert (_all(bank.open(1)) == features[0].astype(np.float16)).all()
+
+
+def test_room_is_left_for_the_model_of_the_run(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bank that took the last of a disk would cost the run its model."""
+    bank = shelf.open(_contents())
+    features = _random(1, 8, 2, 3)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=GB))
+    assert not shelf.make_room(1, keep={KEY})
+    assert shelf.capacity() < 1000  # its description
+    with pytest.raises(WriteError, match="less than 1 GB would be left on the disk; free some room"):
+        bank.write(0, 0, features[0])
+    assert bank.missing(0) == [range(8)]
 
 
 def _tree(folder: Path) -> dict[str, bytes]:

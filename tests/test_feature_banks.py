@@ -1,23 +1,26 @@
 """Training on stored features: the same as on pictures, made once, and found again by whatever decides them."""
 
+import ast
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from small_training import passes, pretrained, small_trainer
 
+import cnntrain.data
 from cnntrain.config.sections import Augment
 from cnntrain.data.decoder import preprocessing_of
 from cnntrain.data.pipeline import Pictures, open_pictures
 from cnntrain.errors import DataError, WriteError
-from cnntrain.models.network import Network
+from cnntrain.models.network import Network, build_network
 from cnntrain.runs.history import EpochRow
 from cnntrain.training.bank.bank import Bank
-from cnntrain.training.bank.keys import contents_of
+from cnntrain.training.bank.keys import _MODULES, contents_of
 from cnntrain.training.bank.shelf import Shelf
 from cnntrain.training.events import Event, Message
 from cnntrain.training.loop import Trainer
@@ -220,6 +223,20 @@ def test_a_key_is_the_same_for_the_same_features(pictures: tuple[Network, Pictur
     assert _key(again, opened) == key  # not by the names that Keras gives its models
 
 
+def test_the_size_that_a_network_was_built_for_is_not_in_the_key(fit: Fit) -> None:
+    trainer, _ = fit.trainer()
+    config, opened = trainer._config, trainer._open_pictures((12, 12)).train
+    head = config.model.head.model_copy(update={"pooling": "global_average"})
+    model = config.model.model_copy(update={"head": head})
+    found = set()
+    for size in ((12, 12), (16, 16)):
+        data = config.data.model_copy(update={"image_size": size})
+        keras.utils.set_random_seed(1)
+        network = build_network(config.model_copy(update={"data": data, "model": model}), 2)
+        found |= {_key(network.resized((12, 12)), opened)}
+    assert len(found) == 1
+
+
 def test_whatever_decides_the_features_is_in_the_key(pictures: tuple[Network, Pictures]) -> None:
     network, opened = pictures
     flip = Augment(flip="horizontal")
@@ -267,3 +284,14 @@ def test_opened_pictures_know_the_contents_of_their_files(fit: Fit) -> None:
 
     assert opened.checksums == tuple(sha256(path) for path in opened.paths)
     assert open_pictures([], ("cat", "dog"), preprocessing_of(trainer._config.data)).checksums == ()
+
+
+def test_all_code_that_decides_the_features_is_in_the_key() -> None:
+    """Whatever the modules in the key take from `cnntrain.data` is in it too."""
+    listed = set(_MODULES)
+    folder = Path(cnntrain.data.__file__).parent
+    for module in _MODULES:
+        tree = ast.parse((folder / module).read_text(encoding="utf-8"))
+        sources = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        names = [source.split(".")[2:] for source in sources if source.startswith("cnntrain.data.")]
+        assert {"/".join(name) + ".py" for name in names} <= listed

@@ -1,5 +1,6 @@
 """Weights between the head's and the fine-tuned ones."""
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -161,4 +162,13 @@ def test_a_record_keeps_every_try(tmp_path: Path) -> None:
         interpolation=(Interpolated(0.0, None, None), Interpolated(0.9, 0.1, 0.98)),
     )
     write_record(tmp_path / "run.json", record)
+    assert read_record(tmp_path / "run.json") == record
+
+
+def test_a_record_from_before_there_were_tries_is_read(tmp_path: Path) -> None:
+    record = RunRecord(status="finished", started="", seed=1, versions={}, device={}, data={})
+    write_record(tmp_path / "run.json", record)
+    written = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
+    del written["interpolation"]
+    (tmp_path / "run.json").write_text(json.dumps(written), encoding="utf-8")
     assert read_record(tmp_path / "run.json") == record

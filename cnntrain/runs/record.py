@@ -98,7 +98,7 @@ def read_record(path: Path) -> RunRecord:
         best = value["best"]
         parts = {
             "best": Best(**best) if best else None,
-            "interpolation": tuple(Interpolated(**tried) for tried in value["interpolation"]),
+            "interpolation": tuple(Interpolated(**tried) for tried in value.get("interpolation", ())),
             "notes": tuple(value["notes"]),
         }
         return RunRecord(**{**value, **parts})

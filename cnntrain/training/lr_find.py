@@ -213,6 +213,7 @@ def _inputs(
     stored = _features(prepared, stage, opened, on_event) if are_seen_twice else None
     if stored is not None:
         cut, features = stored
+        common["brightness"] = config.train.features.brightness
         return network.resized(stage.image_size).logits(cut), partial(training_features, features, **common)
     batches = partial(training_batches, opened, augment=config.augment, **common)
     return network.resized(stage.image_size).logits(), batches

@@ -14,6 +14,7 @@ from cnntrain.data.rules import rules
 from cnntrain.training.bank.bank import Contents
 
 _MODULES = (
+    "augmentation/boxes.py",
     "augmentation/changes.py",
     "augmentation/colour.py",
     "augmentation/erasing.py",
@@ -21,6 +22,7 @@ _MODULES = (
     "augmentation/rand_augment.py",
     "decoder.py",
     "randomness.py",
+    "scanning/header.py",
 )
 _LIBRARIES = ("tensorflow", "keras", "numpy", "pillow")
 
@@ -76,9 +78,11 @@ def _of_single_pictures(augment: Augment) -> dict[str, Any]:
 
 
 def _layers(part: keras.Model) -> Any:
-    """The graph of a model without the name that Keras made up for it."""
+    """The graph of a model without the name that Keras made up and the sizes that its layers were first called with."""
     config = json.loads(part.to_json())
     config["config"].pop("name")
+    for layer in config["config"]["layers"]:
+        layer.pop("build_config", None)
     return config
 
 

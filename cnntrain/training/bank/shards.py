@@ -1,10 +1,12 @@
 """Shards: files of some pictures' features each, whose names carry what their bytes must hash to."""
 
+import errno
 import hashlib
 import io
 import math
 import mmap
 import re
+import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -37,6 +39,7 @@ class Shard:
             self.memory.madvise(mmap.MADV_DONTNEED)
 
 
+RESERVE = 1_000_000_000  # bytes that a bank leaves free on its disk, where the run may have to save its model
 _STEP = 32  # a shard is made of whole batches of any usual size
 _MOST_ROWS = 512
 _BYTES = 64_000_000  # of a shard in float16, about
@@ -77,13 +80,15 @@ def write_shard(folder: Path, number: int, features: NDArray[np.float32]) -> Pat
         Its path.
 
     Raises:
-        WriteError: It cannot be written; then nothing is left of it.
+        WriteError: It cannot be written, or too little would be left on the disk; then nothing is left of it.
     """
     stream = io.BytesIO()
     np.save(stream, narrowed(features), allow_pickle=False)
     content = stream.getbuffer()
     path = folder / f"{number:05d}-{hashlib.sha256(content).hexdigest()[:_DIGITS]}.npy"
     with replacing(path) as temporary:
+        if shutil.disk_usage(folder).free < len(content) + RESERVE:
+            raise OSError(errno.ENOSPC, f"less than {RESERVE / 1e9:.0f} GB would be left on the disk")
         temporary.write_bytes(content)
     for other in folder.glob(f"{number:05d}-*.npy"):
         if other != path:

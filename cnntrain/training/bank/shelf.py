@@ -16,6 +16,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 from cnntrain.errors import UsageError, WriteError
 from cnntrain.files import cache_folder, write_json
 from cnntrain.training.bank.bank import Bank, Contents
+from cnntrain.training.bank.shards import RESERVE
 
 FOLDER = "features"
 _DESCRIPTION = "bank.json"
@@ -269,6 +270,6 @@ def _size(place: Path) -> int:
 
 
 def _free(folder: Path) -> int:
-    """Bytes free on the disk that a folder is on, or will be."""
+    """Bytes that banks may take of the disk that a folder is on, or will be."""
     place = next(place for place in (folder, *folder.parents) if place.exists())
-    return shutil.disk_usage(place).free
+    return max(shutil.disk_usage(place).free - RESERVE, 0)
