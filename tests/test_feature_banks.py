@@ -1,6 +1,7 @@
 """Training on stored features: the same as on pictures, made once, and found again by whatever decides them."""
 
 import ast
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -194,6 +195,36 @@ def test_a_picture_that_changes_meanwhile_spoils_no_bank(fit: Fit, split_folder:
     with pytest.raises(DataError, match=f"{first.name} has gone or changed since it was looked at"):
         trainer.run()
     assert not list(trainer._banks._shelf.folder.rglob("*.npy"))
+
+
+def test_a_bank_that_is_removed_while_it_is_opened_is_made_again(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = fit()
+    trainer, _ = fit.trainer()
+    opened, folder = Bank.open, trainer._banks._shelf.folder
+
+    def removed(self: Bank, views: int) -> Any:
+        monkeypatch.setattr(Bank, "open", opened)
+        shutil.rmtree(folder)
+        return opened(self, views)
+
+    monkeypatch.setattr(Bank, "open", removed)
+    assert _values(trainer.run().history) == _values(first)
+    assert fit.passes == TASKS
+
+
+def test_banks_in_use_are_not_the_oldest(fit: Fit) -> None:
+    trainer, _ = fit.trainer()
+    trainer.run()
+    (first, *_) = trainer._banks._shelf.folder.glob("*/bank.json")
+    os.utime(first, (0, 0))
+    trainer._banks.touch()
+    assert first.stat().st_mtime > 0
+
+
+def test_nothing_is_opened_where_there_is_nothing_to_interpolate(fit: Fit) -> None:
+    stages = [LP_FT[0], {**LP_FT[1], "learning_rate": 1e-30, "optimizer": "sgd"}]
+    fit(stages=stages, interpolate=True, monitor="val_accuracy")
+    assert fit.messages[-1].startswith("nothing to interpolate")
 
 
 # keys

@@ -70,8 +70,8 @@ def test_a_stage_that_trains_all_ends_what_is_shared(network: Network) -> None:
 def test_another_image_size_shares_nothing(network: Network) -> None:
     config = _config([{"unfreeze": "none", "image_size": [4, 4]}, {"unfreeze": "c"}])
     assert plan_cuts(network, plan_stages(config)) == (
-        StageCut("stage0", (4, 4), "c", (4, 4, 5), "c"),
-        StageCut("stage1", (8, 8), "b", (8, 8, 4), "b"),
+        StageCut("stage0", (4, 4), "c", (4, 4, 5), "c", 0),
+        StageCut("stage1", (8, 8), "b", (8, 8, 4), "b", 1),
     )
 
 
@@ -89,6 +89,14 @@ def test_the_work_is_that_of_the_passes(network: Network) -> None:
     assert plan.banked.frozen_pictures == 350
     assert plan.banked.disk == 350 * 2 * (8 * 8 * 5 + 8 * 8 * 4)
     assert plan.banked.seconds is None
+
+
+def test_frozen_layers_that_were_trained_in_between_are_run_again(network: Network) -> None:
+    stages = [{"unfreeze": name, "epochs": 10} for name in ("none", "all", "none")]
+    plan = _plan(network, _config(stages))
+    assert plan.banked is not None
+    assert plan.banked.frozen_pictures == 2 * 150
+    assert plan.banked.disk == 2 * 150 * 2 * 8 * 8 * 5
 
 
 def test_a_stage_that_trains_all_costs_the_same_both_ways(network: Network) -> None:
@@ -155,6 +163,8 @@ def test_the_plan_is_told_with_what_it_costs_and_saves(network: Network) -> None
         "1.7 h (0.15)",
     )
     assert plan.to_json()["banked"]["frozen_pictures"] == 8500
+    stated = _config([{"unfreeze": "none", "epochs": 40}], augment=MOVING, features={"views": "fresh"})
+    assert plan_features(stated, network, pictures=(9, 9), room=0, seconds_of=lambda *_: 0.1).fresh.seconds is None
     unknown = plan_features(config, network, pictures=(0, 0), room=10**9).to_lines()
     assert unknown == (
         "frozen layers end at c (8 × 8 × 5); what storing their outputs costs is known once the data is there",

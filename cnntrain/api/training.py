@@ -137,6 +137,6 @@ def summary(config: Source, *, overrides: Sequence[str] = ()) -> Summary:
         network,
         pictures=(len(data_set.split("train")), len(data_set.split("validation"))) if data_set else (0, 0),
         room=room_for_features(Path()),
-        seconds_of=seconds_a_picture if data_set and config.augment.is_active else None,
+        seconds_of=seconds_a_picture if data_set else None,
     )
     return Summary(summarize(network, {plan.name: plan.unfreeze for plan in plan_stages(config)}), plan)

@@ -135,6 +135,11 @@ def _check_features(config: Config) -> list[Problem]:
     if isinstance(features.views, int) and config.augment.mixes:
         what = "with augment.mixup or augment.cutmix nothing can be stored; leave them out, or say fresh"
         problems.append(Problem((*key, "views"), what, allowed="auto, fresh", got=str(features.views)))
+    if features.brightness and config.augment.mixes:
+        what = (
+            "with augment.mixup or augment.cutmix no features are stored that could be changed; leave one of both out"
+        )
+        problems.append(Problem((*key, "brightness"), what))
     return problems
 
 

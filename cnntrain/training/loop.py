@@ -2,10 +2,10 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import keras
@@ -15,14 +15,14 @@ import numpy.typing as npt
 from cnntrain.config.sections import Config, Pretrained
 from cnntrain.config.stages import StagePlan, plan_stages
 from cnntrain.data.batching import steps_of
-from cnntrain.data.features import evaluation_features, training_features
+from cnntrain.data.features import Features, evaluation_features, training_features
 from cnntrain.data.pipeline import Pictures, evaluation_batches, training_batches
 from cnntrain.errors import TrainingError
 from cnntrain.models.cutting import cuts
 from cnntrain.models.network import Network
 from cnntrain.runs.history import EpochRow
 from cnntrain.training.averaging import WeightAverage
-from cnntrain.training.bank.opening import FeatureBanks, OpenedFeatures
+from cnntrain.training.bank.opening import FeatureBanks
 from cnntrain.training.bank.planning import StageCut, plan_cuts
 from cnntrain.training.bank.shelf import Shelf
 from cnntrain.training.class_weights import class_weights
@@ -47,6 +47,21 @@ class Opened:
 
 
 @dataclass(frozen=True)
+class _Measured:
+    """What is validated and on what.
+
+    Args:
+        model: Of logits, compiled.
+        batches: Gives the batches of the validation pictures.
+        count: Number of these.
+    """
+
+    model: keras.Model
+    batches: Callable[[], Any]
+    count: int
+
+
+@dataclass(frozen=True)
 class _StageInputs:
     """What a stage trains and on what: the whole network on pictures, or what follows a cut on stored features.
 
@@ -54,15 +69,13 @@ class _StageInputs:
         model: Of logits.
         labels: int64 (N,), of the training pictures.
         training: Gives the batches of an epoch for its number and the weights of the classes.
-        validation: Gives the batches of the validation pictures; absent where there are none.
-        validation_count: Number of these.
+        validation: What is validated, absent where there are no validation pictures.
     """
 
     model: keras.Model
     labels: npt.NDArray[np.int64]
     training: Callable[..., Any]
-    validation: Callable[[], Any] | None
-    validation_count: int
+    validation: _Measured | None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -143,14 +156,18 @@ class Trainer:
     def _interpolate(self) -> None:
         """Tries the weights between the head's best and the run's best where the run has validation pictures."""
         monitor = self._config.train.monitor
-        inputs = self._common_inputs()
-        if inputs.validation is None or not monitor.startswith("val_"):
-            self._on_event(
-                Message(f"nothing is interpolated: that needs validation pictures, and {monitor} is monitored")
-            )
+        if not monitor.startswith("val_"):
+            text = f"nothing is interpolated: that needs validation pictures, and {monitor} is monitored"
+            self._on_event(Message(text))
             return
-        compile_stage(inputs.model, self._config.train, self._optimizer, class_count=self._class_count)
-        validate = partial(self._validate, inputs)
+
+        @cache
+        def measured() -> _Measured:
+            found = self._common_validation()
+            compile_stage(found.model, self._config.train, self._optimizer, class_count=self._class_count)
+            return found
+
+        validate = lambda: self._validate(measured())  # noqa: E731 - nothing is opened if there is nothing to try
         interpolate(self._network, self.progress, monitor=monitor, validate=validate, on_event=self._on_event)
 
     def restore_best(self) -> None:
@@ -180,49 +197,57 @@ class Trainer:
     def _inputs(self, image_size: tuple[int, int], cut: StageCut) -> _StageInputs:
         """Stored features where frozen layers run once, else pictures."""
         network, opened = self._at_size(image_size)
-        features = self._features(network, cut, opened)
+        config, labels, splits = self._config, opened.train.labels, {"train": opened.train}
+        if opened.validation is not None:
+            splits["validation"] = opened.validation
+        features = self._features(network, cut, splits)
+        common = {**self._common, "seed": config.seed}
         if features is None:
-            return self._on_pictures(network, opened)
-        return self._on_features(network.logits(cut.cut), features)
+            model = network.logits()
+            training = partial(training_batches, opened.train, augment=config.augment, **common)
+        else:
+            model = network.logits(cut.cut)
+            brightness = config.train.features.brightness
+            training = partial(training_features, features["train"], brightness=brightness, **common)
+        validation = None if opened.validation is None else self._measured(model, opened.validation, features)
+        return _StageInputs(model, labels, training, validation)
 
-    def _common_inputs(self) -> _StageInputs:
-        """What all stages have in common, at `data.image_size`: the layers after the lowest of their cuts."""
+    def _measured(self, model: keras.Model, validation: Pictures, features: Mapping[str, Features] | None) -> _Measured:
+        """The validation pictures, or their features."""
+        if features is None:
+            return _Measured(model, partial(evaluation_batches, validation, **self._common), len(validation))
+        stored = features["validation"]
+        return _Measured(model, partial(evaluation_features, stored, **self._common), len(validation))
+
+    @property
+    def _common(self) -> dict[str, Any]:
+        """What all batches are made with."""
+        return {"class_count": self._class_count, "batch_size": self._config.data.batch_size}
+
+    def _common_validation(self) -> _Measured:
+        """What follows the lowest of all cuts, at `data.image_size`: all that any stage has changed lies there."""
         size = self._config.data.image_size
+        network, opened = self._at_size(size)
+        if opened.validation is None:
+            raise ValueError(f"{self._config.train.monitor} is monitored without validation pictures")
         names = [cut.cut for cut in self._cuts if cut.cut]
         is_everywhere = len(names) == len(self._cuts)
         lowest = min(names, key=cuts(self._network).index) if is_everywhere else None
-        return self._inputs(size, StageCut("interpolation", size, cut=lowest, lowest=lowest))
+        cut = StageCut("interpolation", size, cut=lowest, lowest=lowest)
+        features = self._features(network, cut, {"validation": opened.validation})
+        model = network.logits() if features is None else network.logits(lowest)
+        return self._measured(model, opened.validation, features)
 
-    def _features(self, network: Network, cut: StageCut, opened: Opened) -> OpenedFeatures | None:
+    def _features(
+        self, network: Network, cut: StageCut, pictures: Mapping[str, Pictures]
+    ) -> Mapping[str, Features] | None:
+        """The stored features of each split, nothing where there are none."""
         if cut.cut is None:
             return None
         try:
-            return self._banks.open(network, cut, opened.train, opened.validation)
+            return self._banks.open(network, cut, pictures)
         finally:
             self.progress.timings["features"] = round(self._banks.seconds, 3)
-
-    def _on_pictures(self, network: Network, opened: Opened) -> _StageInputs:
-        config, validation = self._config, opened.validation
-        common: dict[str, Any] = {"class_count": self._class_count, "batch_size": config.data.batch_size}
-        return _StageInputs(
-            network.logits(),
-            opened.train.labels,
-            partial(training_batches, opened.train, seed=config.seed, augment=config.augment, **common),
-            None if validation is None else partial(evaluation_batches, validation, **common),
-            len(validation or ()),
-        )
-
-    def _on_features(self, model: keras.Model, features: OpenedFeatures) -> _StageInputs:
-        config, validation = self._config, features.validation
-        common: dict[str, Any] = {"class_count": self._class_count, "batch_size": config.data.batch_size}
-        brightness = config.train.features.brightness
-        return _StageInputs(
-            model,
-            features.train.labels,
-            partial(training_features, features.train, seed=config.seed, brightness=brightness, **common),
-            None if validation is None else partial(evaluation_features, validation, **common),
-            len(validation or ()),
-        )
 
     def _at_size(self, image_size: tuple[int, int]) -> tuple[Network, Opened]:
         """The network for pictures of a size, sharing its weights, and those pictures."""
@@ -268,7 +293,7 @@ class Trainer:
         trained = self._train(inputs, epoch, watch)
         seconds = time.perf_counter() - start
         with self._averaged():
-            validated = self._validate(inputs)
+            validated = self._validate(inputs.validation) if inputs.validation else {}
             row = EpochRow(
                 stage=stage.name,
                 epoch=epoch,
@@ -291,16 +316,14 @@ class Trainer:
         logs = inputs.model.fit(batches, verbose=0, shuffle=False, callbacks=followers).history
         return {name: float(logs[name][0]) for name in ("loss", "accuracy")}
 
-    def _validate(self, inputs: _StageInputs) -> dict[str, float]:
-        """Loss and accuracy on the validation pictures, nothing where there are none."""
-        if inputs.validation is None:
-            return {}
-        steps = steps_of(inputs.validation_count, self._config.data.batch_size)
+    def _validate(self, measured: _Measured) -> dict[str, float]:
+        """Loss and accuracy on the validation pictures."""
+        steps = steps_of(measured.count, self._config.data.batch_size)
         told = keras.callbacks.LambdaCallback(
             on_test_batch_end=lambda batch, logs: self._on_event(StepDone("validation", batch + 1, steps))  # noqa: ARG005
         )
-        model: Any = inputs.model
-        found: dict[str, float] = model.evaluate(inputs.validation(), verbose=0, return_dict=True, callbacks=[told])
+        model: Any = measured.model
+        found: dict[str, float] = model.evaluate(measured.batches(), verbose=0, return_dict=True, callbacks=[told])
         return found
 
     def _averaged(self) -> AbstractContextManager[None]:
@@ -312,6 +335,7 @@ class Trainer:
         is_candidate = stage.image_size == self._config.data.image_size
         weights = self._network.model.get_weights
         is_best = self.progress.keep(row, self._config.train.monitor, weights, is_candidate=is_candidate)
+        self._banks.touch()
         self._on_event(EpochDone(row, self._total_epochs, is_best))
         self._on_epoch(self.progress)
 

@@ -231,5 +231,5 @@ def _features(prepared: Prepared, stage: StagePlan, opened: Pictures, on_event: 
         on_event(Message(f"warning: {error}; every step runs all layers"))
         return None
     banks = FeatureBanks(config, shelf, on_event, views=1)
-    found = banks.open(network.resized(stage.image_size), cut, opened, None)
-    return None if found is None else (cut.cut, found.train)
+    found = banks.open(network.resized(stage.image_size), cut, {"train": opened})
+    return None if found is None else (cut.cut, found["train"])

@@ -109,19 +109,20 @@ def make_job(prepared: Prepared, directory: RunDirectory, device: Device) -> Job
         has_validation=bool(data_set.split("validation")),
         views=plan.views,
     )
-    return Job(config, data_set, prepared.network, device, prepared.smoke, (*notes, *plan.to_lines()))
+    notes = (*notes, *plan.to_lines())
+    if prepared.config.train.features.brightness and not config.train.features.brightness:
+        notes = (*notes, "train.features.brightness is off: there are no stored features that it could change")
+    return Job(config, data_set, prepared.network, device, prepared.smoke, notes)
 
 
 def _plan(prepared: Prepared, data_set: DataSet, directory: RunDirectory) -> FeaturePlan:
-    """How the stages come to their features; timed where there is a choice to be made."""
-    config = prepared.config
-    is_open = config.train.features.views == "auto" and config.augment.is_active and not prepared.smoke
+    """How the stages come to their features."""
     return plan_features(
-        config,
+        prepared.config,
         prepared.network,
         pictures=(len(data_set.split("train")), len(data_set.split("validation"))),
         room=room_for_features(directory.path),
-        seconds_of=seconds_a_picture if is_open else None,
+        seconds_of=None if prepared.smoke else seconds_a_picture,
     )
 
 

@@ -1,6 +1,8 @@
 """The features that a stage trains on: found in a bank, or made from pictures or from the features of a lower cut."""
 
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -22,19 +24,6 @@ from cnntrain.training.bank.shelf import Shelf
 from cnntrain.training.events import Message, OnEvent
 
 
-@dataclass(frozen=True)
-class OpenedFeatures:
-    """The features of a training at one cut.
-
-    Args:
-        train: Of the training pictures, in every version.
-        validation: Of the validation pictures, absent where there are none.
-    """
-
-    train: Features
-    validation: Features | None
-
-
 class FeatureBanks:
     """Gives the stages of one training their features.
 
@@ -53,42 +42,50 @@ class FeatureBanks:
         self._used: set[str] = set()
         self.seconds = 0.0
 
-    def open(
-        self, network: Network, cut: StageCut, train: Pictures, validation: Pictures | None
-    ) -> OpenedFeatures | None:
+    def open(self, network: Network, cut: StageCut, pictures: Mapping[str, Pictures]) -> dict[str, Features] | None:
         """The features that a stage begins with; what is not in the bank is made.
 
         Args:
             network: At the size of the stage's pictures, with the weights that the stage begins with.
             cut: Where the stage begins to train.
-            train: Training pictures.
-            validation: Validation pictures, where there are any.
+            pictures: By split, `train` and `validation`; versions are made of the training pictures only.
 
         Returns:
-            Nothing where the bank cannot be written or read, which is told: the stage can still train on pictures.
+            The features of each split; nothing where the bank cannot be written or read, which is told: the stage can
+            still train on pictures.
+
+        Raises:
+            DataError: A picture has changed since it was looked at.
         """
         start = time.perf_counter()
         try:
-            opened = self._open(network, cut, train, validation)
+            return self._open(network, cut, pictures, start)
         except (WriteError, OSError, IncompleteBankError) as error:
             why = str(error) if isinstance(error, WriteError) else f"features cannot be read ({error})"
-            self._on_event(Message(f"warning: {why}; stage {cut.stage} runs all layers in every epoch instead"))
+            way = "runs all layers in every epoch instead"
+            without = ", without train.features.brightness" if self._config.train.features.brightness else ""
+            self._on_event(Message(f"warning: {why}; stage {cut.stage} {way}{without}"))
             return None
         finally:
             self.seconds += time.perf_counter() - start
-        return opened
 
-    def _open(self, network: Network, cut: StageCut, train: Pictures, validation: Pictures | None) -> OpenedFeatures:
-        start = time.perf_counter()
-        splits = [_Split(network, cut, train, "train", self._views, self._config)]
-        if validation is not None:
-            splits.append(_Split(network, cut, validation, "validation", 1, self._config))
-        found = [self._features(split, str(cut.cut)) for split in splits]
-        count, made = sum(split.rows for split in splits), sum(done for _, done in found)
+    def touch(self) -> None:
+        """Notes that the banks are still used, so that they are not the first that other runs make room of."""
+        self._shelf.touch(self._used)
+
+    def _open(
+        self, network: Network, cut: StageCut, pictures: Mapping[str, Pictures], start: float
+    ) -> dict[str, Features]:
+        views = {"train": self._views, "validation": 1}
+        splits = [
+            _Split(network, cut, of_split, name, views[name], self._config) for name, of_split in pictures.items()
+        ]
+        found = {split.name: self._features(split, str(cut.cut)) for split in splits}
+        count, made = sum(split.rows for split in splits), sum(done for _, done in found.values())
         seconds = time.perf_counter() - start
         how = f"{made / seconds:.1f} images/s" if made else "found in the cache"
         self._on_event(Message(f"the features of {count:,} pictures at {cut.cut} took {seconds:.1f} s ({how})"))
-        return OpenedFeatures(found[0][0], found[1][0] if validation is not None else None)
+        return {name: features for name, (features, _) in found.items()}
 
     def _features(self, split: "_Split", cut: str) -> tuple[Features, int]:
         """The features at a cut, and how many pictures had to be run for them."""
@@ -96,7 +93,8 @@ class FeatureBanks:
         self._used.add(contents.key)
         bank = self._shelf.open(contents)
         if not _missing(bank, split.views):
-            return Features(split.pictures.labels, bank.open(split.views)), 0
+            with suppress(IncompleteBankError):  # removed by another run in this moment
+                return Features(split.pictures.labels, bank.open(split.views)), 0
         with self._shelf.lock(contents.key, waiting=self._waits):
             made = self._make(bank, split, cut)
             return Features(split.pictures.labels, bank.open(split.views)), made
@@ -110,7 +108,7 @@ class FeatureBanks:
         needed = missing * bank.contents.row_bytes
         if not self._shelf.make_room(needed, keep=self._used):
             raise WriteError(
-                f"stored features of {needed / 1e6:,.0f} MB do not fit into {self._shelf.folder} "
+                f"stored features of {needed / 1e6:,.1f} MB do not fit into {self._shelf.folder} "
                 "(free some room, or raise CNNTRAIN_CACHE_LIMIT)"
             )
         way = f"from {lower} to {cut}" if lower else f"up to {cut}"

@@ -35,6 +35,7 @@ class StageCut:
         shape: Of those outputs for one picture.
         lowest: The lowest cut among the stages around it whose frozen layers are the same; from its outputs those of
             `cut` are made.
+        group: Number of these stages in a row.
     """
 
     stage: str
@@ -42,6 +43,7 @@ class StageCut:
     cut: str | None = None
     shape: tuple[int, ...] = ()
     lowest: str | None = None
+    group: int = 0
 
 
 @dataclass(frozen=True)
@@ -124,8 +126,8 @@ def plan_cuts(network: Network, stages: Sequence[StagePlan]) -> tuple[StageCut, 
     """
     found = [_cut_of(network.resized(stage.image_size), stage) for stage in stages]
     return tuple(
-        replace(cut, lowest=lowest)
-        for _, group in groupby(found, key=lambda cut: (cut.cut is None, cut.image_size))
+        replace(cut, lowest=lowest, group=number)
+        for number, (_, group) in enumerate(groupby(found, key=lambda cut: (cut.cut is None, cut.image_size)))
         for cut, lowest in _with_lowest(network, list(group))
     )
 
@@ -162,14 +164,16 @@ def plan_features(
         network: Built.
         pictures: Number of training and of validation pictures, both zero where they are not there yet.
         room: Bytes that stored features may take.
-        seconds_of: Times a picture's way through the frozen layers up to a cut; absent: no seconds are told.
+        seconds_of: Times a picture's way through the frozen layers up to a cut, which is done only where there is a
+            choice; absent: no seconds are told.
     """
     stages = plan_stages(config)
     stage_cuts = plan_cuts(network, stages)
     costs = [
         _Costs.of(network.resized(stage.image_size), stage, cut) for stage, cut in zip(stages, stage_cuts, strict=True)
     ]
-    speed = _speed(network, stage_cuts, seconds_of)
+    is_open = config.train.features.views == "auto" and config.augment.is_active and not config.augment.mixes
+    speed = _speed(network, stage_cuts, seconds_of) if is_open else None
     fresh = _timed(_fresh_work(costs, pictures), speed)
 
     def banked(views: int) -> Work:
@@ -227,19 +231,19 @@ def _fresh_work(costs: Sequence[_Costs], pictures: tuple[int, int]) -> Work:
 def _banked_work(costs: Sequence[_Costs], pictures: tuple[int, int], views: int) -> Work:
     """Each lowest cut costs one pass from the pictures, each other cut one from there."""
     count = views * pictures[0] + pictures[1]
-    passes = {(cost.cut.lowest, cost.cut.image_size): cost.lowest for cost in costs if cost.cut.cut}
-    steps = {(cost.cut.cut, cost.cut.image_size): cost.between for cost in costs if cost.cut.cut}
+    passes = {(cost.cut.lowest, cost.cut.group): cost.lowest for cost in costs if cost.cut.cut}
+    steps = {(cost.cut.cut, cost.cut.group): cost.between for cost in costs if cost.cut.cut}
     return Work(
         frozen_pictures=count * len(passes),
         frozen=count * (sum(passes.values()) + sum(steps.values())),
         trained=sum(cost.training(pictures) for cost in costs),
-        disk=count * sum(_bytes_of(costs, name, size) for name, size in passes | steps),
+        disk=count * sum(_bytes_of(costs, name, group) for name, group in passes | steps),
     )
 
 
-def _bytes_of(costs: Sequence[_Costs], name: str | None, size: tuple[int, int]) -> int:
+def _bytes_of(costs: Sequence[_Costs], name: str | None, group: int) -> int:
     """Bytes of one picture's features at a cut."""
-    shape = next(cost.cut.shape for cost in costs if cost.cut.cut == name and cost.cut.image_size == size)
+    shape = next(cost.cut.shape for cost in costs if cost.cut.cut == name and cost.cut.group == group)
     return _BYTES * math.prod(shape)
 
 

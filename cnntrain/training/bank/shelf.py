@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,9 +79,14 @@ class Shelf:
                 self._discard(contents.key)
             asked = {"shape": list(contents.shape), "count": contents.count}
             write_json(place / _DESCRIPTION, {"format": _FORMAT, "description": dict(contents.description), **asked})
-        with suppress(OSError):  # a shelf that can only be read is still good for reading
-            os.utime(place / _DESCRIPTION)
+        self.touch([contents.key])
         return Bank(place, contents)
+
+    def touch(self, keys: Iterable[str]) -> None:
+        """Notes that banks are used now; a shelf that can only be read is still good for reading."""
+        for key in keys:
+            with suppress(OSError):
+                os.utime(self.folder / key / _DESCRIPTION)
 
     @contextmanager
     def lock(self, key: str, *, waiting: Callable[[], None]) -> Iterator[None]:
