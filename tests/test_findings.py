@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cnntrain.data import rules
 from cnntrain.data.examples import Example
-from cnntrain.data.scanning import duplicates, remembered
+from cnntrain.data.scanning import duplicates
 from cnntrain.data.scanning.findings import Finding, Scan
 from cnntrain.data.scanning.look import Look
 from cnntrain.data.scanning.similarity import near_pairs, signature
@@ -141,9 +142,9 @@ def test_a_search_with_fewer_signatures_is_not_taken_for_one_with_all(searches: 
 
 def test_a_search_by_other_rules_is_made_again(searches: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     duplicates.alike_among(LOOKS)
-    monkeypatch.setattr(remembered, "version", lambda library: f"0.0 of {library}")
+    monkeypatch.setattr(rules, "version", lambda library: f"0.0 of {library}")
     duplicates.alike_among(LOOKS)
-    monkeypatch.setattr(remembered, "_source_hash", lambda _: "another")
+    monkeypatch.setattr(rules, "_source_hash", lambda _: "another")
     duplicates.alike_among(LOOKS)
     assert len(searches) == 3
 

@@ -384,8 +384,8 @@ def test_summary_needs_no_data_when_the_classes_are_given(tmp_path: Path) -> Non
         cnntrain.summary(raw)
     raw["data"]["classes"] = 5
     found = cnntrain.summary(raw)
-    assert found.layers[-1].shape == (5,)
-    assert found.parameters == sum(row.parameters for row in found.layers)
+    assert found.network.layers[-1].shape == (5,)
+    assert found.network.parameters == sum(row.parameters for row in found.network.layers)
 
 
 def test_a_config_object_can_be_fitted(split_folder: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import cnntrain
-from cnntrain.models import backbones
+from cnntrain.models import backbones, checks
 from cnntrain.models.network import Network
 from cnntrain.runs.run import Run
 
@@ -32,7 +32,8 @@ def tiny_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
             x = keras.layers.Conv2D(4, 3, strides=2, activation="elu", name=name)(x)
         return keras.Model(keras.utils.get_source_inputs(input_tensor), x)
 
-    monkeypatch.setattr(backbones, "backbones", lambda: {"tiny": (build, lambda x: x / 127.5 - 1.0)})
+    for module in (backbones, checks):
+        monkeypatch.setattr(module, "backbones", lambda: {"tiny": (build, lambda x: x / 127.5 - 1.0)})
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from cnntrain.data import rules
 from cnntrain.data.examples import Example
 from cnntrain.data.fingerprint import fingerprint, split_hashes
 from cnntrain.data.scanning import look_at, remembered
@@ -621,7 +622,7 @@ def test_other_versions_are_another_look(
 ) -> None:
     paths = _written(tmp_path / "data", 2)
     _look_again(paths)
-    monkeypatch.setattr(remembered, "version", lambda library: f"0.0 of {library}")
+    monkeypatch.setattr(rules, "version", lambda library: f"0.0 of {library}")
     assert len(_look_again(paths)) == 2
     assert len(looks_taken) == 4
 

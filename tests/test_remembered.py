@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cnntrain.data import rules
 from cnntrain.data.scanning import look_at, remembered
 from cnntrain.data.scanning.look import Look
 from cnntrain.data.scanning.look_at import look_at_all
@@ -28,8 +29,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the source text that decides, read anew each time."""
     shutil.copytree(DATA, tmp_path / "sources")
-    monkeypatch.setattr(remembered, "files", lambda _: tmp_path / "sources")
-    monkeypatch.setattr(remembered, "_source_hash", remembered._source_hash.__wrapped__)
+    monkeypatch.setattr(rules, "files", lambda _: tmp_path / "sources")
+    monkeypatch.setattr(rules, "_source_hash", rules._source_hash.__wrapped__)
     return tmp_path / "sources"
 
 
