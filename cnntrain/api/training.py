@@ -56,6 +56,7 @@ def fit(
         TrainingError: The loss is not finite, or the memory is used up.
         InterruptedRunError: Ctrl-C or SIGTERM.
         WriteError: `run_dir` exists or cannot be written.
+        UsageError: `CNNTRAIN_CACHE_LIMIT` is no size.
     """
     listener = on_event or ignore
     loaded = load_config(config, overrides=[overrides] if isinstance(overrides, str) else overrides)
