@@ -249,7 +249,7 @@ def main() -> None:
     from cnntrain.files import write_bytes
     from cnntrain.plots.style import to_png
 
-    pictures = str(given.data) if given.data else f"{given.images:,} training pictures"
+    pictures = given.data.name if given.data else f"{given.images:,} training pictures"
     title = f"head of {given.config.name}, {pictures}"
     write_bytes(given.output, to_png(draw(points, title)))
     show(f"{title}: test accuracy", [_row(one) for one in points], results=results)
