@@ -22,6 +22,7 @@ from cnntrain.models.network import Network, build_network
 from cnntrain.runs.history import EpochRow
 from cnntrain.training.bank.bank import Bank
 from cnntrain.training.bank.keys import _MODULES, contents_of
+from cnntrain.training.bank.making import pass_rows
 from cnntrain.training.bank.shelf import Shelf
 from cnntrain.training.events import Event, Message
 from cnntrain.training.loop import Trainer
@@ -126,6 +127,15 @@ def test_the_size_of_batches_plays_no_part(fit: Fit) -> None:
     fit()
     fit(batch_size=7)
     assert fit.passes == []
+
+
+@pytest.mark.parametrize(
+    ("size", "rows"),
+    [((24, 24), 32), ((256, 256), 32), ((257, 256), 16), ((512, 512), 8), ((1024, 1000), 2), ((8192, 8192), 1)],
+)
+def test_fewer_large_pictures_go_through_frozen_layers_at_once(size: tuple[int, int], rows: int) -> None:
+    """32 × 256 × 256 pixels at the most, and a power of two, of which shards are made."""
+    assert pass_rows(size) == rows
 
 
 def test_brightness_changes_what_is_trained_on_and_not_what_is_validated_on(fit: Fit) -> None:

@@ -18,7 +18,7 @@ from cnntrain.errors import DataError, WriteError
 from cnntrain.models.network import Network
 from cnntrain.training.bank.bank import Bank, Contents, IncompleteBankError
 from cnntrain.training.bank.keys import contents_of
-from cnntrain.training.bank.making import BATCH, Check, Inputs, make
+from cnntrain.training.bank.making import Check, Inputs, make, pass_rows
 from cnntrain.training.bank.planning import StageCut
 from cnntrain.training.bank.shelf import Shelf
 from cnntrain.training.events import Message, OnEvent
@@ -114,7 +114,7 @@ class FeatureBanks:
         way = f"from {lower} to {cut}" if lower else f"up to {cut}"
         self._on_event(Message(f"{missing:,} pictures of {split.name} run once through the layers {way}"))
         part = split.network.extractor(cut, lower)
-        return make(bank, split.views, part, inputs, check, on_event=self._on_event)
+        return make(bank, split.views, part, inputs, check, rows=split.rows_a_pass, on_event=self._on_event)
 
     def _inputs(self, split: "_Split", cut: str) -> tuple[Inputs, Check, str | None]:
         """What the frozen layers up to a cut are run over, and the name of the lower cut that it comes from."""
@@ -122,7 +122,7 @@ class FeatureBanks:
         if lowest is None or lowest == cut:
             return split.batches, split.check_files, None
         lower, _ = self._features(split, lowest)
-        return partial(_rows_of, lower), lambda _: None, lowest
+        return partial(_rows_of, lower, split.rows_a_pass), lambda _: None, lowest
 
     def _waits(self) -> None:
         self._on_event(Message("another run makes these features; waiting for it"))
@@ -142,6 +142,10 @@ class _Split:
     @property
     def rows(self) -> int:
         return self.views * len(self.pictures)
+
+    @property
+    def rows_a_pass(self) -> int:
+        return pass_rows(self.pictures.preprocessing.shape[:2])
 
     @property
     def _changes(self) -> tuple[Augment, int]:
@@ -176,12 +180,12 @@ class _Split:
 
     def batches(self, view: int, order: npt.NDArray[np.int64]) -> Any:
         augment, seed = self._changes
-        return view_batches(self.pictures, order, batch_size=BATCH, augment=augment, seed=seed, view=view)
+        return view_batches(self.pictures, order, batch_size=self.rows_a_pass, augment=augment, seed=seed, view=view)
 
 
-def _rows_of(lower: Features, view: int, order: npt.NDArray[np.int64]) -> Any:
+def _rows_of(lower: Features, batch_size: int, view: int, order: npt.NDArray[np.int64]) -> Any:
     """Batches of the features of a lower cut."""
-    return feature_batches(lower, view * len(lower) + order, batch_size=BATCH)
+    return feature_batches(lower, view * len(lower) + order, batch_size=batch_size)
 
 
 def _missing(bank: Bank, views: int) -> int:

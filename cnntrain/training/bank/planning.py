@@ -13,6 +13,7 @@ from cnntrain.config.sections import Config
 from cnntrain.config.stages import StagePlan, plan_stages
 from cnntrain.models.cutting import cuts, frozen_cut, multiply_adds
 from cnntrain.models.network import Network
+from cnntrain.training.bank.making import pass_rows
 
 Views = int | Literal["fresh"]
 
@@ -21,7 +22,6 @@ _EPOCHS_A_VIEW = 4  # so often at least each version is used in the whole traini
 _WORTHWHILE = 0.7  # part of the work without a bank
 _BACKWARD = 2  # the backward pass costs two forward passes
 _BYTES = 2  # a number in float16
-_TIMED = 16  # pictures
 
 
 @dataclass(frozen=True)
@@ -186,11 +186,12 @@ def plan_features(
 def seconds_a_picture(network: Network, cut: str) -> float:
     """Times the frozen layers up to a cut on a few gray pictures: seconds a picture."""
     part = network.extractor(cut)
-    batch = np.full((_TIMED, *network.model.input_shape[1:]), 128, np.uint8)
+    shape = network.model.input_shape[1:]
+    batch = np.full((pass_rows(shape[:2]), *shape), 128, np.uint8)
     part.predict_on_batch(batch)
     start = time.perf_counter()
     part.predict_on_batch(batch)
-    return (time.perf_counter() - start) / _TIMED
+    return (time.perf_counter() - start) / len(batch)
 
 
 @dataclass(frozen=True)
