@@ -122,8 +122,7 @@ def summary(config: Source, *, overrides: Sequence[str] = ()) -> Summary:
     from cnntrain.models.checks import check
     from cnntrain.models.network import build_network
     from cnntrain.models.summary import summarize
-    from cnntrain.training.bank.planning import plan_features, seconds_a_picture
-    from cnntrain.training.bank.shelf import room_for_features
+    from cnntrain.training.preparing import plan_for
 
     config = without_weights(loaded.config)
     problems, data_set = check(config), None
@@ -133,11 +132,5 @@ def summary(config: Source, *, overrides: Sequence[str] = ()) -> Summary:
     loaded.raise_for(problems)
     classes = data_set.classes if data_set else names_without_data(config.data.classes)
     network = build_network(config, len(classes))
-    plan = plan_features(
-        config,
-        network,
-        pictures=(len(data_set.split("train")), len(data_set.split("validation"))) if data_set else (0, 0),
-        room=room_for_features(Path()),
-        seconds_of=seconds_a_picture if data_set else None,
-    )
+    plan = plan_for(config, network, data_set, Path(), is_timed=data_set is not None)
     return Summary(summarize(network, {plan.name: plan.unfreeze for plan in plan_stages(config)}), plan)

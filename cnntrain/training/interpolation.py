@@ -10,6 +10,7 @@ from cnntrain.models.network import Network
 from cnntrain.runs.record import Interpolated
 from cnntrain.training.events import Message, OnEvent
 from cnntrain.training.progress import Progress, Weights
+from cnntrain.training.stopping import is_improvement
 
 _ALPHAS = tuple(tenths / 10 for tenths in range(11))
 Measure = Callable[[], Mapping[str, float]]
@@ -69,6 +70,9 @@ def _finite(value: float) -> float | None:
 
 def _best(tries: tuple[Interpolated, ...], monitor: str) -> Interpolated | None:
     """The try with the best value, of equals the one nearest to the fine-tuned weights; none where none is finite."""
-    sign = -1.0 if monitor.endswith("loss") else 1.0
-    finite = [tried for tried in tries if getattr(tried, monitor) is not None]
-    return max(finite, key=lambda tried: (sign * getattr(tried, monitor), tried.alpha), default=None)
+    best, best_value = None, None
+    for tried in reversed(tries):
+        value = getattr(tried, monitor)
+        if value is not None and is_improvement(value, best_value, monitor):
+            best, best_value = tried, value
+    return best

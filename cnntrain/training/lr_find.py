@@ -17,6 +17,7 @@ from cnntrain.data.decoder import preprocessing_of
 from cnntrain.data.features import Features, training_features
 from cnntrain.data.pipeline import Pictures, open_pictures, training_batches
 from cnntrain.errors import TrainingError, WriteError
+from cnntrain.models.network import Network
 from cnntrain.training.bank.opening import FeatureBanks
 from cnntrain.training.bank.planning import plan_cuts
 from cnntrain.training.bank.shelf import open_shelf
@@ -196,6 +197,7 @@ def _inputs(
     """
     config, network = prepared.config, prepared.network
     network.thaw(stage.unfreeze)
+    resized = network.resized(stage.image_size)
     preprocessing = preprocessing_of(config.data, stage.image_size)
     examples, batch_size = data_set.split("train"), config.data.batch_size
     cache: Cache = "none"
@@ -210,19 +212,21 @@ def _inputs(
         "seed": config.seed,
         "class_weights": class_weights(config, opened.labels, class_count),
     }
-    stored = _features(prepared, stage, opened, on_event) if are_seen_twice else None
+    stored = _features(prepared, stage, resized, opened, on_event) if are_seen_twice else None
     if stored is not None:
         cut, features = stored
         common["brightness"] = config.train.features.brightness
-        return network.resized(stage.image_size).logits(cut), partial(training_features, features, **common)
+        return resized.logits(cut), partial(training_features, features, **common)
     batches = partial(training_batches, opened, augment=config.augment, **common)
-    return network.resized(stage.image_size).logits(), batches
+    return resized.logits(), batches
 
 
-def _features(prepared: Prepared, stage: StagePlan, opened: Pictures, on_event: OnEvent) -> tuple[str, Features] | None:
+def _features(
+    prepared: Prepared, stage: StagePlan, resized: Network, opened: Pictures, on_event: OnEvent
+) -> tuple[str, Features] | None:
     """The name of the cut that the stage begins at and the features there, where every epoch has the same ones."""
-    config, network = prepared.config, prepared.network
-    (cut,) = plan_cuts(network, [stage])
+    config = prepared.config
+    (cut,) = plan_cuts(prepared.network, [stage])
     if cut.cut is None or config.augment.is_active or config.train.features.views == "fresh":
         return None
     try:
@@ -231,5 +235,5 @@ def _features(prepared: Prepared, stage: StagePlan, opened: Pictures, on_event: 
         on_event(Message(f"warning: {error}; every step runs all layers"))
         return None
     banks = FeatureBanks(config, shelf, on_event, views=1)
-    found = banks.open(network.resized(stage.image_size), cut, {"train": opened})
+    found = banks.open(resized, cut, {"train": opened})
     return None if found is None else (cut.cut, found["train"])

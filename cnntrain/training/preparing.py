@@ -100,7 +100,7 @@ def make_job(prepared: Prepared, directory: RunDirectory, device: Device) -> Job
     if data_set is None:
         source = directory.generated_pictures
         data_set = _generate(prepared, source)
-    plan = _plan(prepared, data_set, directory)
+    plan = plan_for(prepared.config, prepared.network, data_set, directory.path, is_timed=not prepared.smoke)
     config = resolve(
         prepared.config,
         source=source,
@@ -115,14 +115,27 @@ def make_job(prepared: Prepared, directory: RunDirectory, device: Device) -> Job
     return Job(config, data_set, prepared.network, device, prepared.smoke, notes)
 
 
-def _plan(prepared: Prepared, data_set: DataSet, directory: RunDirectory) -> FeaturePlan:
-    """How the stages come to their features."""
+def plan_for(
+    config: Config, network: Network, data_set: DataSet | None, folder: Path, *, is_timed: bool
+) -> FeaturePlan:
+    """How the stages come to their features.
+
+    Args:
+        config: What is trained.
+        network: Built.
+        data_set: The pictures, absent where they are not there yet.
+        folder: An existing folder on the disk that is written to where there is no cache folder.
+        is_timed: Whether it is to be told how long that takes here.
+
+    Raises:
+        UsageError: `CNNTRAIN_CACHE_LIMIT` is no size.
+    """
     return plan_features(
-        prepared.config,
-        prepared.network,
-        pictures=(len(data_set.split("train")), len(data_set.split("validation"))),
-        room=room_for_features(directory.path),
-        seconds_of=None if prepared.smoke else seconds_a_picture,
+        config,
+        network,
+        pictures=(len(data_set.split("train")), len(data_set.split("validation"))) if data_set else (0, 0),
+        room=room_for_features(folder),
+        seconds_of=seconds_a_picture if is_timed else None,
     )
 
 

@@ -132,13 +132,12 @@ class Session:
 
     def _shelf(self, folder: Path) -> Shelf:
         """Where features are stored: for later runs too, unless this is a trial or there is no cache folder."""
-        if self._job.smoke:
-            return Shelf(folder / FOLDER, cache_limit())
-        try:
-            return open_shelf()
-        except WriteError as error:
-            self._on_event(Message(f"warning: {error}; stored features last as long as this run"))
-            return Shelf(folder / FOLDER, cache_limit())
+        if not self._job.smoke:
+            try:
+                return open_shelf()
+            except WriteError as error:
+                self._on_event(Message(f"warning: {error}; stored features last as long as this run"))
+        return Shelf(folder / FOLDER, cache_limit())
 
     def _open(self, image_size: tuple[int, int], folder: Path) -> Opened:
         """The pictures at a size."""

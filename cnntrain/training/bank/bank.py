@@ -23,7 +23,7 @@ from cnntrain.training.bank.shards import (
 )
 
 _RESIDENT = 128 << 20  # bytes of files that may stay in memory
-_KEY = re.compile("[0-9a-f]{64}")
+KEY = re.compile("[0-9a-f]{64}")
 
 
 class IncompleteBankError(Exception):
@@ -47,7 +47,7 @@ class Contents:
     description: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        if not _KEY.fullmatch(self.key):
+        if not KEY.fullmatch(self.key):
             raise ValueError(f"a key has 64 hexadecimal digits; got: {self.key!r}")
 
     @property

@@ -30,7 +30,7 @@ def pass_rows(image_size: tuple[int, int]) -> int:
 
 def make(
     bank: Bank, views: int, part: keras.Model, inputs: Inputs, check: Check, *, rows: int, on_event: OnEvent
-) -> int:
+) -> None:
     """Computes the missing features of a bank and writes them, each shard as soon as it is complete.
 
     Args:
@@ -41,9 +41,6 @@ def make(
         check: Given the pictures of a shard before it is written, raises an error if they are not what they were.
         rows: Of a batch, as `pass_rows` gives them.
         on_event: Told after every batch.
-
-    Returns:
-        Number of pictures, versions counted each, that went through the part.
 
     Raises:
         WriteError: A shard cannot be written; those before it stay.
@@ -65,4 +62,3 @@ def make(
                 on_event(StepDone(task=task, step=done, steps=steps))
             check(shard)
             bank.write(view, shard.start, features)
-    return sum(len(shard) for shards in missing.values() for shard in shards)

@@ -19,7 +19,7 @@ from cnntrain.models.network import Network
 from cnntrain.training.bank.bank import Bank, Contents, IncompleteBankError
 from cnntrain.training.bank.keys import contents_of
 from cnntrain.training.bank.making import Check, Inputs, make, pass_rows
-from cnntrain.training.bank.planning import StageCut
+from cnntrain.training.bank.planning import StageCut, in_bytes
 from cnntrain.training.bank.shelf import Shelf
 from cnntrain.training.events import Message, OnEvent
 
@@ -100,7 +100,7 @@ class FeatureBanks:
             return Features(split.pictures.labels, bank.open(split.views)), made
 
     def _make(self, bank: Bank, split: "_Split", cut: str) -> int:
-        """Makes what is missing now; another run may have made it in the meantime."""
+        """Makes what no other run has made meanwhile, and tells how many pictures that were."""
         missing = _missing(bank, split.views)
         if not missing:
             return 0
@@ -108,13 +108,14 @@ class FeatureBanks:
         needed = missing * bank.contents.row_bytes
         if not self._shelf.make_room(needed, keep=self._used):
             raise WriteError(
-                f"stored features of {needed / 1e6:,.1f} MB do not fit into {self._shelf.folder} "
+                f"stored features of {in_bytes(needed)} do not fit into {self._shelf.folder} "
                 "(free some room, or raise CNNTRAIN_CACHE_LIMIT)"
             )
         way = f"from {lower} to {cut}" if lower else f"up to {cut}"
         self._on_event(Message(f"{missing:,} pictures of {split.name} run once through the layers {way}"))
         part = split.network.extractor(cut, lower)
-        return make(bank, split.views, part, inputs, check, rows=split.rows_a_pass, on_event=self._on_event)
+        make(bank, split.views, part, inputs, check, rows=split.rows_a_pass, on_event=self._on_event)
+        return missing
 
     def _inputs(self, split: "_Split", cut: str) -> tuple[Inputs, Check, str | None]:
         """What the frozen layers up to a cut are run over, and the name of the lower cut that it comes from."""

@@ -112,7 +112,7 @@ class FeaturePlan:
         versions = "one version" if self.views == 1 else f"{self.views} versions"
         return (
             f"frozen layers run once, their outputs are stored at {where}",
-            f"{versions} of each training picture: {self.reason}; {_in_bytes(self.banked.disk)} for "
+            f"{versions} of each training picture: {self.reason}; {in_bytes(self.banked.disk)} for "
             f"{self.pictures[0]:,} training and {self.pictures[1]:,} validation pictures",
             f"the frozen layers run over {self.banked.frozen_pictures:,} pictures instead of "
             f"{self.fresh.frozen_pictures:,}; {_compared(self.banked, self.fresh)}",
@@ -278,7 +278,8 @@ def _choose(
     return "fresh", f"stored features would save too little in {epochs} epochs"
 
 
-def _in_bytes(count: int) -> str:
+def in_bytes(count: int) -> str:
+    """Bytes as megabytes or gigabytes."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 

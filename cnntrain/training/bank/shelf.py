@@ -15,13 +15,12 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from cnntrain.errors import UsageError, WriteError
 from cnntrain.files import cache_folder, write_json
-from cnntrain.training.bank.bank import Bank, Contents
+from cnntrain.training.bank.bank import KEY, Bank, Contents
 from cnntrain.training.bank.shards import RESERVE
 
 FOLDER = "features"
 _DESCRIPTION = "bank.json"
 _FORMAT = 1
-_KEY = re.compile("[0-9a-f]{64}")
 _REMOVED = ".removed-"
 _ABANDONED = 3600.0  # seconds after which a half-written shard belongs to nobody
 _POLL = 0.5  # seconds between two looks at a lock that another process holds
@@ -111,7 +110,7 @@ class Shelf:
 
     def banks(self) -> list[Shelved]:
         """All banks, the one used last first."""
-        found = [_shelved(self.folder / name) for name in self._names() if _KEY.fullmatch(name)]
+        found = [_shelved(self.folder / name) for name in self._names() if KEY.fullmatch(name)]
         return sorted(found, key=lambda bank: bank.last_used, reverse=True)
 
     def remove(self, key: str) -> bool:
