@@ -1,12 +1,15 @@
 """Backend, device and quiet logs: everything that must be settled before TensorFlow is imported."""
 
+import hashlib
 import os
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 from typing import Literal
 
 from cnntrain.errors import UsageError
@@ -114,9 +117,25 @@ def _describe(gpus: list[object]) -> Device:
 
 
 def versions() -> dict[str, str]:
-    """Versions of cnntrain, Python and the libraries that decide about results."""
+    """Versions of cnntrain, its code, Python and the libraries that decide about results."""
     from cnntrain import __version__
 
     libraries = ("tensorflow", "keras", "numpy", "scikit-learn", "pillow")
     python = ".".join(str(part) for part in sys.version_info[:3])
-    return {"cnntrain": __version__, "python": python, **{name: version(name) for name in libraries}}
+    return {
+        "cnntrain": __version__,
+        "code": _code(),
+        "python": python,
+        **{name: version(name) for name in libraries},
+    }
+
+
+@cache
+def _code() -> str:
+    """What stands for cnntrain's own code: sixteen digits of a SHA-256."""
+    digest = hashlib.sha256()
+    folder = Path(__file__).parent
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(f"{path.relative_to(folder).as_posix()}\n".encode())
+        digest.update(path.read_bytes().replace(b"\r\n", b"\n"))
+    return digest.hexdigest()[:16]

@@ -12,9 +12,13 @@ from cnntrain.data.data_set import DataSet, find_data_set, inspected
 from cnntrain.data.decoder import preprocessing_of
 from cnntrain.data.pipeline import open_pictures
 from cnntrain.models.network import Network, build_network
+from cnntrain.runs.state import States
 from cnntrain.training.bank.shelf import Shelf
+from cnntrain.training.checkpoints import Checkpoints
 from cnntrain.training.events import Event, StepDone
-from cnntrain.training.loop import Opened, Trainer
+from cnntrain.training.inputs import Opened
+from cnntrain.training.loop import Trainer
+from cnntrain.training.signals import Signals
 
 SMALL: dict[str, Any] = {
     "kind": "convnet",
@@ -70,8 +74,9 @@ def small_trainer(
         class_count=len(data_set.classes),
         open_pictures=opened,
         shelf=Shelf(Path(config.data.source).parent / "shelf", 10**9),
+        checkpoints=Checkpoints(States(Path(config.data.source).parent / "state"), {}),
+        signals=Signals(),
         on_event=(lambda _: None) if events is None else events.append,
-        on_epoch=lambda _: None,
     )
     return trainer, network
 

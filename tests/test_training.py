@@ -325,7 +325,7 @@ def test_the_average_goes_on_in_a_stage_that_continues(split_folder: Path) -> No
 
         patch.setattr(WeightAverage, "__init__", counted)
         trainer.run()
-    assert [average._steps for average in made] == [3 * -(-len(data_set.split("train")) // 5)]
+    assert [average.steps for average in made] == [3 * -(-len(data_set.split("train")) // 5)]
 
 
 def test_pictures_of_a_size_that_is_done_are_let_go(split_folder: Path) -> None:

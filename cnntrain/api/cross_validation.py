@@ -63,13 +63,16 @@ def fit_folds(
     smoke: bool = False,
     device: DeviceChoice = "auto",
     overwrite: bool = False,
+    resume: bool = False,
+    force_resume: bool = False,
     allow_leak: bool = False,
     on_event: OnEvent | None = None,
 ) -> CrossValidation:
     """Fits a configuration once for each fold of its data, into `run_dir/fold_0`, … and writes `run_dir/folds.json`.
 
     That file is written anew after every fold; its status is `running` until all are done. With `overwrite` an earlier
-    cross-validation is removed once fold 0 has been prepared without an error, and nothing else ever is.
+    cross-validation is removed once fold 0 has been prepared without an error, and nothing else ever is. With `resume`
+    finished folds stay as they are, and the one that was not is gone on with.
 
     Args: as `fit` takes them.
 
@@ -85,7 +88,10 @@ def fit_folds(
     overrides = [overrides] if isinstance(overrides, str) else list(overrides)
     loaded = load_config(config, overrides=overrides)
     path = run_directory_of(loaded, run_dir)
-    earlier = _earlier(path, overwrite=overwrite)
+    goes_on = resume or force_resume
+    if overwrite and goes_on:
+        raise UsageError("--resume goes on with the runs and --overwrite replaces them; give one of them")
+    earlier = () if goes_on else _earlier(path, overwrite=overwrite)
     prepare(device)
     numbers = _folds(loaded, smoke=smoke)
     if earlier:
@@ -102,6 +108,8 @@ def fit_folds(
                 overrides=[*overrides, f"data.fold={number}"],
                 smoke=smoke,
                 device=device,
+                resume=resume,
+                force_resume=force_resume,
                 allow_leak=allow_leak,
                 on_event=on_event,
             )

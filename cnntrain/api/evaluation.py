@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from cnntrain.data.examples import SPLITS, Example
 from cnntrain.errors import UsageError
-from cnntrain.files import write_bytes, write_json, write_text
+from cnntrain.files import json_bytes, write_together
 from cnntrain.runs.run import Run, open_run
 from cnntrain.runtime import DeviceChoice, prepare
 from cnntrain.training.events import Message, OnEvent, StepDone, ignore, pictures_told
@@ -242,6 +242,7 @@ def _evaluation_name(split: str | None, data: str | Path | None, name: str | Non
 
 
 def _write_evaluation(found: Evaluation, answers: "Answers") -> None:
+    """Writes all of its files or none, so that no table is of other pictures than the numbers beside it."""
     import numpy as np
 
     from cnntrain.evaluation.answers import predictions_csv
@@ -249,6 +250,10 @@ def _write_evaluation(found: Evaluation, answers: "Answers") -> None:
     from cnntrain.plots.style import to_png
 
     matrix = np.array(found.metrics.confusion)
-    write_json(found.folder / "metrics.json", found.to_json())
-    write_text(found.folder / "predictions.csv", predictions_csv(answers))
-    write_bytes(found.folder / "confusion.png", to_png(draw_confusion(matrix, answers.classes)))
+    write_together(
+        {
+            found.folder / "metrics.json": json_bytes(found.to_json()),
+            found.folder / "predictions.csv": predictions_csv(answers).encode("utf-8"),
+            found.folder / "confusion.png": to_png(draw_confusion(matrix, answers.classes)),
+        }
+    )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from cnntrain.config import Config, Source, load_config, nearest, shown
 from cnntrain.config.stages import StagePlan, plan_stages
 from cnntrain.errors import UsageError, WriteError
-from cnntrain.files import write_bytes, write_text
+from cnntrain.files import write_together
 from cnntrain.runtime import DeviceChoice, prepare
 from cnntrain.training.events import Message, OnEvent, ignore
 
@@ -216,7 +216,7 @@ def _yaml(config: Config, plan: StagePlan, rate: float) -> str:
 
 
 def _write(found: LearningRates, name: str) -> None:
-    """Writes the table, then the plot."""
+    """Writes the table and the plot, both or none."""
     from cnntrain.plots.lr_find import draw_range_test
     from cnntrain.plots.style import to_png
 
@@ -227,7 +227,6 @@ def _write(found: LearningRates, name: str) -> None:
         [step, *(f"{value:.7g}" for value in row)]
         for step, row in enumerate(zip(found.rates, found.losses, found.smoothed, strict=True), start=1)
     )
-    write_text(found.table, text.getvalue())
     figure = draw_range_test(
         f"{name}, stage {found.stage}",
         rates=found.rates,
@@ -235,4 +234,4 @@ def _write(found: LearningRates, name: str) -> None:
         smoothed=found.smoothed,
         suggestion=found.suggestion,
     )
-    write_bytes(found.plot, to_png(figure))
+    write_together({found.table: text.getvalue().encode("utf-8"), found.plot: to_png(figure)})

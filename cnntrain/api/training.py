@@ -10,11 +10,13 @@ from cnntrain.api.plotting import plot
 from cnntrain.config import LoadedConfig, Source, load_config
 from cnntrain.config.resolving import without_weights
 from cnntrain.config.stages import plan_stages
-from cnntrain.errors import CnntrainError
-from cnntrain.runs.directory import check_vacant, create
+from cnntrain.errors import CnntrainError, UsageError
+from cnntrain.runs.directory import check_vacant, create, sweep
+from cnntrain.runs.lock import locked
+from cnntrain.runs.resuming import demand_same, find_unfinished
 from cnntrain.runs.run import Run, open_run
 from cnntrain.runtime import DeviceChoice, prepare
-from cnntrain.training.events import OnEvent, ignore
+from cnntrain.training.events import Message, OnEvent, ignore
 
 if TYPE_CHECKING:
     from cnntrain.models.summary import NetworkSummary
@@ -29,6 +31,8 @@ def fit(
     smoke: bool = False,
     device: DeviceChoice = "auto",
     overwrite: bool = False,
+    resume: bool = False,
+    force_resume: bool = False,
     allow_leak: bool = False,
     on_event: OnEvent | None = None,
 ) -> Run:
@@ -43,6 +47,8 @@ def fit(
         smoke: Two steps a stage with random weights, on generated pictures where the data is not there.
         device: `auto`, `cpu` or `gpu`.
         overwrite: Whether an earlier run in `run_dir` is replaced.
+        resume: Whether a run in `run_dir` that was not finished is gone on with; if there is none a new one begins.
+        force_resume: The same, also where code, configuration or data differ from those of the run; it is recorded.
         allow_leak: Whether the same picture may be in two splits; it is recorded.
         on_event: Told what happens while it trains.
 
@@ -55,27 +61,44 @@ def fit(
         ModelFileError: The pretrained weights cannot be used.
         TrainingError: The loss is not finite, or the memory is used up.
         InterruptedRunError: Ctrl-C or SIGTERM.
-        WriteError: `run_dir` exists or cannot be written.
-        UsageError: `CNNTRAIN_CACHE_LIMIT` is no size.
+        RunError: The run cannot be gone on with.
+        WriteError: `run_dir` exists, is in use or cannot be written, or there is too little room.
+        UsageError: `CNNTRAIN_CACHE_LIMIT` is no size, or both `overwrite` and `resume` are asked for.
     """
+    if overwrite and (resume or force_resume):
+        raise UsageError("--resume goes on with a run and --overwrite replaces it; give one of them")
     listener = on_event or ignore
     loaded = load_config(config, overrides=[overrides] if isinstance(overrides, str) else overrides)
     path = run_directory_of(loaded, run_dir)
-    check_vacant(path, overwrite=overwrite)
-    found = prepare(device)
-    from cnntrain.training.preparing import make_job, prepare_fit
-    from cnntrain.training.session import Session
+    with locked(path):
+        before = find_unfinished(path) if resume or force_resume else None
+        if before is not None:
+            demand_same(before, loaded.config, smoke=smoke, force=force_resume)
+        if before is not None and before.record.status == "finished":
+            listener(Message(f"{path} is finished; --overwrite trains it again"))
+            return before
+        if before is None:
+            check_vacant(path, overwrite=overwrite or resume or force_resume)
+        found = prepare(device)
+        from cnntrain.training.preparing import make_job, prepare_fit
+        from cnntrain.training.session import Earlier, Session
 
-    prepared = prepare_fit(loaded, smoke=smoke, allow_leak=allow_leak, on_event=listener)
-    directory = create(path, overwrite=overwrite)
-    try:
-        Session(make_job(prepared, directory, found), directory, listener).run()
-    except CnntrainError:
-        with suppress(CnntrainError):
-            _draw_curves_of(Run(directory))
-        raise
-    _draw_curves_of(Run(directory))
-    return open_run(path)
+        prepared = prepare_fit(loaded, smoke=smoke, allow_leak=allow_leak, on_event=listener)
+        if before is None:
+            directory, earlier, like = create(path, overwrite=overwrite or resume or force_resume), None, None
+        else:
+            directory, earlier = before.directory, Earlier(before.record, forces=force_resume)
+            like = None if force_resume else before.config
+            sweep(directory)
+        session = Session(make_job(prepared, directory, found, like=like), directory, listener, earlier=earlier)
+        try:
+            session.run()
+        except CnntrainError:
+            with suppress(CnntrainError):
+                _draw_curves_of(Run(directory))
+            raise
+        _draw_curves_of(Run(directory))
+        return open_run(path)
 
 
 def run_directory_of(loaded: LoadedConfig, run_dir: str | Path | None) -> Path:

@@ -1,12 +1,16 @@
 """`cnntrain fit`: trains the model of a configuration."""
 
 import json
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 
 from cnntrain.cli.options import device_option, set_option
+from cnntrain.errors import InterruptedRunError
 
 if TYPE_CHECKING:
     from cnntrain.api import CrossValidation
@@ -22,6 +26,10 @@ if TYPE_CHECKING:
 )
 @set_option("train.epochs=3")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier run in the same folder.")
+@click.option("--resume", is_flag=True, help="Go on with the run in the same folder; begin it if there is none.")
+@click.option(
+    "--force-resume", is_flag=True, help="Go on though code, configuration or data differ; the run records it."
+)
 @click.option(
     "--smoke",
     is_flag=True,
@@ -36,6 +44,8 @@ def command(
     run_dir: Path | None,
     overrides: tuple[str, ...],
     overwrite: bool,
+    resume: bool,
+    force_resume: bool,
     smoke: bool,
     all_folds: bool,
     allow_leak: bool,
@@ -47,7 +57,7 @@ def command(
     from cnntrain.cli.progress import shown_progress
 
     fit = api.fit_folds if all_folds else api.fit
-    with shown_progress() as show:
+    with shown_progress() as show, _way_on_told():
         done = fit(
             config,
             run_dir=run_dir,
@@ -55,6 +65,8 @@ def command(
             smoke=smoke,
             device=device,
             overwrite=overwrite,
+            resume=resume,
+            force_resume=force_resume,
             allow_leak=allow_leak,
             on_event=show,
         )
@@ -64,6 +76,31 @@ def command(
     if isinstance(done, api.CrossValidation):
         click.echo(_summary(done))
     click.echo(str(done.path))
+
+
+@contextmanager
+def _way_on_told() -> Iterator[None]:
+    """Adds the command that goes on to what an interruption says."""
+    try:
+        yield
+    except InterruptedRunError as error:
+        raise InterruptedRunError(f"{error}; go on with: {_resuming_command()}", error.signal_number) from error
+
+
+def _resuming_command() -> str:
+    """The command that was given, to be given again."""
+    context = click.get_current_context()
+    words = ["cnntrain", "fit", str(context.params["config"])]
+    for option in context.command.params:
+        value = context.params.get(option.name or "")
+        if not isinstance(option, click.Option) or option.name in ("overwrite", "resume", "force_resume") or not value:
+            continue
+        if option.is_flag:
+            words.append(option.opts[0])
+        elif value != option.default:
+            values = value if option.multiple else (value,)
+            words += [word for one in values for word in (option.opts[0], str(one))]
+    return shlex.join([*words, "--resume"])
 
 
 def _summary(done: "CrossValidation") -> str:

@@ -21,5 +21,15 @@ def split_hashes(examples: Sequence[Example]) -> dict[str, str]:
     }
 
 
+def order_hashes(examples: Sequence[Example]) -> dict[str, str]:
+    """SHA-256 of the splits that a training sees: label and checksum of each picture, in their order."""
+    parts = {split: in_split(examples, split) for split in ("train", "validation")}
+    return {split: _hashed(f"{example.label}\t{example.sha256}\n" for example in part) for split, part in parts.items()}
+
+
 def _of_rows(rows: Iterable[str]) -> str:
-    return hashlib.sha256("".join(sorted(rows)).encode()).hexdigest()
+    return _hashed(sorted(rows))
+
+
+def _hashed(rows: Iterable[str]) -> str:
+    return hashlib.sha256("".join(rows).encode()).hexdigest()

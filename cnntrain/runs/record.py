@@ -47,6 +47,23 @@ class Interpolated:
 
 
 @dataclass(frozen=True)
+class Resumed:
+    """A run was gone on with.
+
+    Args:
+        time: When, ISO 8601 with zone.
+        epoch: The epoch in which it went on, counted from 1.
+        step: Steps of it that were done.
+        forced: What differed from the run so far, where that was told to be of no matter.
+    """
+
+    time: str
+    epoch: int
+    step: int
+    forced: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """The contents of `run.json`.
 
@@ -56,11 +73,13 @@ class RunRecord:
         seed: Of everything random.
         versions: Of cnntrain, Python and the libraries.
         device: Kind, name and number of what it ran on.
-        data: Fingerprint of all pictures, number of pictures and hash of each split, bad pictures that were skipped,
-            and pictures in two splits that were allowed.
+        data: Fingerprint of all pictures, number of pictures and hash of each split, hash of the order of those that it
+            was trained and validated on, bad pictures that were skipped, and pictures in two splits that were allowed.
+        asked: The configuration before what it left open was chosen.
         smoke: Whether it was only a trial with a few steps.
         best: The epoch whose weights were kept, absent before the first.
         interpolation: All weights that were tried between the head's and the fine-tuned ones.
+        resumed: Each time that it was gone on with.
         timings: Seconds by part of the work.
         notes: What the user was told besides the epochs.
         error: Why it failed, where it did.
@@ -72,9 +91,11 @@ class RunRecord:
     versions: dict[str, str]
     device: dict[str, Any]
     data: dict[str, Any]
+    asked: dict[str, Any] = field(default_factory=dict)
     smoke: bool = False
     best: Best | None = None
     interpolation: tuple[Interpolated, ...] = ()
+    resumed: tuple[Resumed, ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     error: str = ""
@@ -99,8 +120,13 @@ def read_record(path: Path) -> RunRecord:
         parts = {
             "best": Best(**best) if best else None,
             "interpolation": tuple(Interpolated(**tried) for tried in value.get("interpolation", ())),
+            "resumed": tuple(_resumed(one) for one in value.get("resumed", ())),
             "notes": tuple(value["notes"]),
         }
         return RunRecord(**{**value, **parts})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{path} is not the record of a run ({error}); give a folder that cnntrain fit made") from error
+
+
+def _resumed(value: dict[str, Any]) -> Resumed:
+    return Resumed(**{**value, "forced": tuple(value["forced"])})

@@ -20,31 +20,35 @@ class WeightAverage(keras.callbacks.Callback):  # type: ignore[misc]
     Args:
         network: Thawed as it is going to train.
         momentum: How much of the average is kept a step.
+
+    Attributes:
+        steps: How many were followed.
+        averages: One a weight, in the order of the layers.
     """
 
     def __init__(self, network: Network, momentum: float) -> None:
         super().__init__()
         self._momentum = momentum
-        self._steps = 0
+        self.steps = 0
         self._weights = [weight for layer in network.model.layers if layer.trainable for weight in layer.weights]
-        self._averages = [keras.Variable(weight, trainable=False, dtype="float32") for weight in self._weights]
+        self.averages = [keras.Variable(weight, trainable=False, dtype="float32") for weight in self._weights]
         # Traced, since a hundred small operations one by one would take a large part of a small network's step.
         self._move = tf.function(self._moved, autograph=False)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         """Moves the average towards the weights as they are now."""
-        self._steps += 1
-        self._move(tf.constant(1.0 - min(self._momentum, (1 + self._steps) / (10 + self._steps))))
+        self.steps += 1
+        self._move(tf.constant(1.0 - min(self._momentum, (1 + self.steps) / (10 + self.steps))))
 
     def _moved(self, part: Any) -> None:
-        for average, weight in zip(self._averages, self._weights, strict=True):
+        for average, weight in zip(self.averages, self._weights, strict=True):
             average.assign(average + part * (keras.ops.cast(weight, "float32") - average))
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
         """Lets the network hold the average while the block runs."""
         current = [keras.ops.copy(weight) for weight in self._weights]
-        self._put(self._averages)
+        self._put(self.averages)
         try:
             yield
         finally:

@@ -109,6 +109,14 @@ def build_optimizer(
     return keras.optimizers.LossScaleOptimizer(optimizer) if train.mixed_precision else optimizer
 
 
+def optimizer_variables(optimizer: Any) -> list[keras.Variable]:
+    """All variables of an optimizer, also the one that Keras's Nadam has besides those that it lists (3.15)."""
+    listed = list(optimizer.variables)
+    known = {id(variable) for variable in listed}
+    values = vars(getattr(optimizer, "inner_optimizer", optimizer)).values()
+    return [*listed, *(value for value in values if isinstance(value, keras.Variable) and id(value) not in known)]
+
+
 def _with_two_rates(kind: Any, base: Collection[keras.Variable], factor: float) -> Any:
     """An optimizer class whose rate is `factor` times as large for some variables, also in their weight decay.
 

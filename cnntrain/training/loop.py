@@ -2,83 +2,34 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from functools import cache, partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import keras
-import numpy as np
-import numpy.typing as npt
 
-from cnntrain.config.sections import Config, Pretrained
+from cnntrain.config.sections import Config
 from cnntrain.config.stages import StagePlan, plan_stages
-from cnntrain.data.batching import steps_of
-from cnntrain.data.features import Features, evaluation_features, training_features
-from cnntrain.data.pipeline import Pictures, evaluation_batches, training_batches
 from cnntrain.errors import TrainingError
-from cnntrain.models.cutting import cuts
 from cnntrain.models.network import Network
 from cnntrain.runs.history import EpochRow
+from cnntrain.runs.state import Arrays, State
 from cnntrain.training.averaging import WeightAverage
-from cnntrain.training.bank.opening import FeatureBanks
-from cnntrain.training.bank.planning import StageCut, plan_cuts
 from cnntrain.training.bank.shelf import Shelf
-from cnntrain.training.class_weights import class_weights
-from cnntrain.training.compiling import build_optimizer, compile_stage
-from cnntrain.training.events import EpochDone, Message, OnEvent, StageStarted, StepDone
+from cnntrain.training.checkpoints import Checkpointed, Checkpoints, Restored, assign
+from cnntrain.training.compiling import build_optimizer, compile_stage, optimizer_variables
+from cnntrain.training.events import EpochDone, Event, Message, OnEvent, StageStarted, StepDone
+from cnntrain.training.inputs import Inputs, Measured, Opened, StageInputs
 from cnntrain.training.interpolation import interpolate
 from cnntrain.training.progress import Progress, Weights
+from cnntrain.training.signals import Interrupted, Signals
 from cnntrain.training.stopping import reduced_rate
+from cnntrain.training.watching import EpochWatch, NotFiniteError
 
-
-@dataclass(frozen=True)
-class Opened:
-    """The pictures of a training at one size.
-
-    Args:
-        train: Training pictures.
-        validation: Validation pictures, absent where there are none.
-    """
-
-    train: Pictures
-    validation: Pictures | None
-
-
-@dataclass(frozen=True)
-class _Measured:
-    """What is validated and on what.
-
-    Args:
-        model: Of logits, compiled.
-        batches: Gives the batches of the validation pictures.
-        count: Number of these.
-    """
-
-    model: keras.Model
-    batches: Callable[[], Any]
-    count: int
-
-
-@dataclass(frozen=True)
-class _StageInputs:
-    """What a stage trains and on what: the whole network on pictures, or what follows a cut on stored features.
-
-    Args:
-        model: Of logits.
-        labels: int64 (N,), of the training pictures.
-        training: Gives the batches of an epoch for its number and the weights of the classes.
-        validation: What is validated, absent where there are no validation pictures.
-    """
-
-    model: keras.Model
-    labels: npt.NDArray[np.int64]
-    training: Callable[..., Any]
-    validation: _Measured | None
-
-    def __len__(self) -> int:
-        return len(self.labels)
+_ROLLBACKS = 3
+_SLOWER = 0.5  # what the learning rate is multiplied by when a run goes back
 
 
 class Trainer:
@@ -90,8 +41,11 @@ class Trainer:
         class_count: Number of classes.
         open_pictures: Gives the pictures at a height and width; asked once for each change of size.
         shelf: Where features are stored.
+        checkpoints: Where states are saved.
+        signals: What is asked of the training from outside.
         on_event: Told what happens.
         on_epoch: Called after every epoch, once `progress` is up to date.
+        on_stage: Called after every stage but the last, while the network holds the best weights so far.
     """
 
     def __init__(
@@ -102,21 +56,36 @@ class Trainer:
         class_count: int,
         open_pictures: Callable[[tuple[int, int]], Opened],
         shelf: Shelf,
+        checkpoints: Checkpoints,
+        signals: Signals,
         on_event: OnEvent,
-        on_epoch: Callable[[Progress], None],
+        on_epoch: Callable[[Progress], None] = lambda _: None,
+        on_stage: Callable[[], None] = lambda: None,
     ) -> None:
         self._config = config
         self._network = network
         self._class_count = class_count
-        self._open_pictures = open_pictures
-        self._on_event = on_event
+        self._checkpoints = checkpoints
+        self._signals = signals
+        self._listener = on_event
         self._on_epoch = on_epoch
-        self._opened: Opened | None = None
+        self._on_stage = on_stage
         self._optimizer: Any = None
         self._average: WeightAverage | None = None
         self._stages = plan_stages(config)
-        self._cuts = _cuts(config, network, self._stages)
-        self._banks = FeatureBanks(config, shelf, on_event, views=_views(config))
+        self._checkpointed = Checkpointed(network, self._stages, keeps_head=config.train.interpolate)
+        self._restored: Restored | None = None
+        self._metrics: Weights = []
+        self._features_before = 0.0
+        self._inputs = Inputs(
+            config,
+            network,
+            self._stages,
+            class_count=class_count,
+            open_pictures=open_pictures,
+            shelf=shelf,
+            on_event=self._on_event,
+        )
         self.progress = Progress()
 
     @property
@@ -129,6 +98,21 @@ class Trainer:
         sizes = {stage.image_size for stage in self._stages}
         return " at data.image_size" if len(sizes) > 1 else ""
 
+    def frozen(self) -> Arrays:
+        """The weights that no stage changes, by the names that states give them."""
+        return self._checkpointed.frozen()
+
+    def resume(self, state: State) -> None:
+        """Puts the training where it was when a state was saved; `run` then goes on from there.
+
+        Raises:
+            RunError: The state is of another network.
+        """
+        self._restored = self._checkpointed.put_back(state)
+        self.progress = self._restored.progress
+        self._optimizer, self._average = None, None
+        self._features_before = self.progress.timings.get("features", 0.0) - self._inputs.seconds
+
     def run(self) -> Progress:
         """Runs all stages; leaves the network with the best weights of all.
 
@@ -137,12 +121,14 @@ class Trainer:
 
         Raises:
             TrainingError: The loss is not finite, or no epoch gave a finite monitored value.
+            Interrupted: A signal asked for the end; what was done so far is saved.
+            WriteError: A state cannot be saved.
         """
-        for number, stage in enumerate(self._stages, start=1):
-            if not stage.continues:
-                self._restore(self.progress.stage_weights)
-            self.progress.begin_stage(number, stage)
-            self._run_stage(number, stage)
+        if not self.progress.stage:
+            self._begin_stage(1)
+            self._save(is_due=True)
+        while not self._has_run_stages():
+            pass
         self.restore_best()
         if self.progress.best is None:
             raise TrainingError(
@@ -153,6 +139,28 @@ class Trainer:
             self._interpolate()
         return self.progress
 
+    def _has_run_stages(self) -> bool:
+        """Runs the stages from the one in hand; tells if it had to go back to an earlier state instead."""
+        try:
+            while not self.progress.is_stage_over:
+                self._run_stage(self._stages[self.progress.stage - 1])
+        except NotFiniteError as error:
+            self._roll_back(error)
+            return False
+        return True
+
+    def _roll_back(self, error: NotFiniteError) -> None:
+        """Goes back to the last state with half the learning rate. Raises the error where that is not wished for."""
+        rollbacks, factor = self.progress.rollbacks + 1, self.progress.rate_factor * _SLOWER
+        if self._config.train.on_nan != "rollback":
+            raise error
+        if rollbacks > _ROLLBACKS:
+            raise TrainingError(f"{error}; going back did not help, {_ROLLBACKS} times") from error
+        self.resume(self._checkpoints.read(self.frozen()).state)
+        self.progress.rollbacks, self.progress.rate_factor = rollbacks, factor
+        what = f"back to {self.progress.place} with {factor:g} of the learning rate ({rollbacks} of {_ROLLBACKS})"
+        self._on_event(Message(f"{str(error).partition(';')[0]}: {what}"))
+
     def _interpolate(self) -> None:
         """Tries the weights between the head's best and the run's best where the run has validation pictures."""
         monitor = self._config.train.monitor
@@ -162,9 +170,9 @@ class Trainer:
             return
 
         @cache
-        def measured() -> _Measured:
-            found = self._common_validation()
-            compile_stage(found.model, self._config.train, self._optimizer, class_count=self._class_count)
+        def measured() -> Measured:
+            found = self._inputs.of_all_stages()
+            compile_stage(found.model, self._config.train, None, class_count=self._class_count)
             return found
 
         validate = lambda: self._validate(measured())  # noqa: E731 - nothing is opened if there is nothing to try
@@ -178,149 +186,134 @@ class Trainer:
         if weights is not None:
             self._network.model.set_weights(weights)
 
-    def _run_stage(self, number: int, stage: StagePlan) -> None:
+    def _begin_stage(self, number: int) -> None:
+        """Makes a stage the one in hand."""
+        stage = self._stages[number - 1]
+        if not stage.continues:
+            self._restore(self.progress.stage_weights)
+            self._optimizer, self._average = None, None
+        self.progress.begin_stage(number, stage)
+
+    def _run_stage(self, stage: StagePlan) -> None:
+        """Runs what is left of a stage; afterwards the next is in hand, or all are over."""
+        number = self.progress.stage
         self._network.thaw(stage.unfreeze)
         trainable = sum(math.prod(weight.shape) for weight in self._network.model.trainable_weights)
         count = len(self._stages)
         self._on_event(
             StageStarted(stage.name, number, count, stage.epochs, trainable, self._total_epochs, stage.continues)
         )
-        inputs = self._inputs(stage.image_size, self._cuts[number - 1])
-        steps = steps_of(len(inputs), self._config.data.batch_size)
-        train = self._config.train
-        if not stage.continues:
-            self._optimizer = build_optimizer(train, stage, steps_per_epoch=steps, base=self._network.base_weights)
+        try:
+            inputs = self._inputs.of_stage(number, stage.image_size)
+        finally:
+            self.progress.timings["features"] = round(self._features_before + self._inputs.seconds, 3)
+        self._compile(stage, inputs)
+        while self.progress.stage == number and not self.progress.is_stage_over:
+            self._run_epoch(stage, inputs)
+
+    def _compile(self, stage: StagePlan, inputs: StageInputs) -> None:
+        """Makes a stage ready to train, from its beginning or from where a state has left it."""
+        train, restored = self._config.train, self._restored
+        if self._optimizer is None:
+            slower = _slowed(stage, self.progress.rate_factor)
+            base = self._network.base_weights
+            self._optimizer = build_optimizer(train, slower, steps_per_epoch=inputs.steps, base=base)
             self._average = WeightAverage(self._network, train.ema) if train.ema else None
         compile_stage(inputs.model, train, self._optimizer, class_count=self._class_count)
-        self._run_epochs(stage, inputs, steps)
+        self._restored = None
+        self._metrics = restored.metrics if restored else []
+        if restored and restored.optimizer:
+            self._put_back(restored, stage, inputs)
 
-    def _inputs(self, image_size: tuple[int, int], cut: StageCut) -> _StageInputs:
-        """Stored features where frozen layers run once, else pictures."""
-        network, opened = self._at_size(image_size)
-        config, labels, splits = self._config, opened.train.labels, {"train": opened.train}
-        if opened.validation is not None:
-            splits["validation"] = opened.validation
-        features = self._features(network, cut, splits)
-        common = {**self._common, "seed": config.seed}
-        if features is None:
-            model = network.logits()
-            training = partial(training_batches, opened.train, augment=config.augment, **common)
-        else:
-            model = network.logits(cut.cut)
-            brightness = config.train.features.brightness
-            training = partial(training_features, features["train"], brightness=brightness, **common)
-        validation = None if opened.validation is None else self._measured(model, opened.validation, features)
-        return _StageInputs(model, labels, training, validation)
+    def _put_back(self, restored: Restored, stage: StagePlan, inputs: StageInputs) -> None:
+        """Gives optimizer and average the values that they had; the learning rate is lower if the run has gone back."""
+        self._optimizer.build(inputs.model.trainable_variables)
+        assign(optimizer_variables(self._optimizer), restored.optimizer)
+        slower = self.progress.rate_factor / restored.rate_factor
+        if stage.schedule is None and slower != 1.0:
+            self._optimizer.learning_rate = float(self._optimizer.learning_rate) * slower
+        if self._average:
+            averages, self._average.steps = restored.average
+            assign(self._average.averages, averages)
 
-    def _measured(self, model: keras.Model, validation: Pictures, features: Mapping[str, Features] | None) -> _Measured:
-        """The validation pictures, or their features."""
-        if features is None:
-            return _Measured(model, partial(evaluation_batches, validation, **self._common), len(validation))
-        stored = features["validation"]
-        return _Measured(model, partial(evaluation_features, stored, **self._common), len(validation))
-
-    @property
-    def _common(self) -> dict[str, Any]:
-        """What all batches are made with."""
-        return {"class_count": self._class_count, "batch_size": self._config.data.batch_size}
-
-    def _common_validation(self) -> _Measured:
-        """What follows the lowest of all cuts, at `data.image_size`: all that any stage has changed lies there."""
-        size = self._config.data.image_size
-        network, opened = self._at_size(size)
-        if opened.validation is None:
-            raise ValueError(f"{self._config.train.monitor} is monitored without validation pictures")
-        names = [cut.cut for cut in self._cuts if cut.cut]
-        is_everywhere = len(names) == len(self._cuts)
-        lowest = min(names, key=cuts(self._network).index) if is_everywhere else None
-        cut = StageCut("interpolation", size, cut=lowest, lowest=lowest)
-        features = self._features(network, cut, {"validation": opened.validation})
-        model = network.logits() if features is None else network.logits(lowest)
-        return self._measured(model, opened.validation, features)
-
-    def _features(
-        self, network: Network, cut: StageCut, pictures: Mapping[str, Pictures]
-    ) -> Mapping[str, Features] | None:
-        """The stored features of each split, nothing where there are none."""
-        if cut.cut is None:
-            return None
+    def _run_epoch(self, stage: StagePlan, inputs: StageInputs) -> None:
+        """Trains and validates once, keeps the weights if they are the best so far, and saves a state."""
+        if self.progress.trained is None:
+            self.progress.trained = self._train(stage, inputs)
         try:
-            return self._banks.open(network, cut, pictures)
-        finally:
-            self.progress.timings["features"] = round(self._banks.seconds, 3)
-
-    def _at_size(self, image_size: tuple[int, int]) -> tuple[Network, Opened]:
-        """The network for pictures of a size, sharing its weights, and those pictures."""
-        if self._opened is None or self._opened.train.preprocessing.shape[:2] != image_size:
-            self._opened = None  # before the next are made, to have room for them
-            self._opened = self._open_pictures(image_size)
-        return self._network.resized(image_size), self._opened
-
-    def _run_epochs(self, stage: StagePlan, inputs: _StageInputs, steps: int) -> None:
-        while self.progress.epoch_in_stage < stage.epochs:
-            row = self._run_epoch(stage, inputs, steps)
-            if self._has_ended(stage, row):
-                return
+            self._signals.obey()
+            with self._averaged():
+                row = self._measure(stage, inputs, self.progress.trained)
+                self._keep(stage, row)
+        except Interrupted:
+            self._save(is_due=True)
+            raise
+        rolls_back = self._config.train.on_nan == "rollback"  # to a place that is the same however long epochs take
+        is_over = self._has_ended(stage, row)
+        if is_over:
+            self._end_stage()
+        else:
             self._reduce_rate(stage, row, inputs.model.optimizer)
+        is_wished = self._signals.take_wish() or self._signals.stops
+        self._save(is_due=is_over or rolls_back or is_wished)
+        self._on_epoch(self.progress)
+        self._signals.obey()
 
-    def _has_ended(self, stage: StagePlan, row: EpochRow) -> bool:
-        """Whether a stage is over after an epoch, be it for want of improvement."""
-        stopping, monitor = self.progress.stopping, self._config.train.monitor
-        if self.progress.epoch_in_stage >= stage.epochs:
-            return True
-        if stopping is None or not stopping.update(row.monitored(monitor), monitor):
-            return False
-        text = f"stage {stage.name} stops after epoch {row.epoch}: no better {monitor} for {stopping.patience} epochs"
-        self._on_event(Message(text))
-        return True
+    def _train(self, stage: StagePlan, inputs: StageInputs) -> dict[str, float]:
+        """Loss and accuracy of the training steps of an epoch, of which some may have been done before."""
+        progress = self.progress
+        epoch, start, before = progress.epoch, time.perf_counter(), progress.epoch_seconds
 
-    def _reduce_rate(self, stage: StagePlan, row: EpochRow, optimizer: Any) -> None:
-        """Lowers the learning rate when there was no improvement for long enough."""
-        reduction, monitor = self.progress.reduction, self._config.train.monitor
-        if stage.reduce_lr is None or reduction is None or not reduction.update(row.monitored(monitor), monitor):
-            return
-        reduction.waited = 0
-        rate = reduced_rate(stage.reduce_lr, row.learning_rate)
-        if rate < row.learning_rate:
-            optimizer.learning_rate = rate
-            self._on_event(Message(f"no better {monitor}: learning rate {row.learning_rate:.3g} -> {rate:.3g}"))
+        def after(step: int) -> None:
+            progress.step, progress.epoch_seconds = step, before + time.perf_counter() - start
+            if step < inputs.steps:
+                self._obey_within(watch)
 
-    def _run_epoch(self, stage: StagePlan, inputs: _StageInputs, steps: int) -> EpochRow:
-        """Trains and validates once, and keeps the weights if they are the best so far."""
-        epoch = len(self.progress.history) + 1
-        watch = _EpochWatch(stage.name, epoch, steps, self._on_event)
-        start = time.perf_counter()
-        trained = self._train(inputs, epoch, watch)
-        seconds = time.perf_counter() - start
-        with self._averaged():
-            validated = self._validate(inputs.validation) if inputs.validation else {}
-            row = EpochRow(
-                stage=stage.name,
-                epoch=epoch,
-                loss=trained["loss"],
-                accuracy=trained["accuracy"],
-                val_loss=validated.get("loss"),
-                val_accuracy=validated.get("accuracy"),
-                learning_rate=float(f"{float(inputs.model.optimizer.learning_rate):.7g}"),  # the digits of float32
-                seconds=round(time.perf_counter() - start, 3),
-                images_per_second=round(len(inputs) / seconds, 2),
-            )
-            self._keep(stage, row)
-        return row
-
-    def _train(self, inputs: _StageInputs, epoch: int, watch: keras.callbacks.Callback) -> dict[str, float]:
-        """Loss and accuracy of the training steps of an epoch."""
-        weights = class_weights(self._config, inputs.labels, self._class_count)
-        batches = inputs.training(epoch=epoch, class_weights=weights)
-        followers = [watch, *([self._average] if self._average else [])]
+        watch = EpochWatch(
+            f"stage {stage.name}, epoch {epoch}",
+            first_step=progress.step,
+            steps=inputs.steps,
+            metrics=self._metrics,
+            on_event=self._on_event,
+            on_step=after,
+        )
+        self._metrics = []
+        followers = [*([self._average] if self._average else []), watch]
+        batches = inputs.training(epoch=epoch, first_step=progress.step)
         logs = inputs.model.fit(batches, verbose=0, shuffle=False, callbacks=followers).history
         return {name: float(logs[name][0]) for name in ("loss", "accuracy")}
 
-    def _validate(self, measured: _Measured) -> dict[str, float]:
+    def _obey_within(self, watch: EpochWatch) -> None:
+        """Saves and ends within an epoch, if that was asked for."""
+        every = self._config.train.save_every
+        is_wished = self._signals.take_wish() or self._signals.stops
+        if is_wished or (every and self.progress.step % every == 0):
+            self._save(metrics=watch.metrics, is_due=True)
+        self._signals.obey()
+
+    def _measure(self, stage: StagePlan, inputs: StageInputs, trained: Mapping[str, float]) -> EpochRow:
+        """Validates; the row of an epoch whose steps are done."""
+        start = time.perf_counter()
+        validated = self._validate(inputs.validation) if inputs.validation else {}
+        seconds = self.progress.epoch_seconds
+        return EpochRow(
+            stage=stage.name,
+            epoch=self.progress.epoch,
+            loss=trained["loss"],
+            accuracy=trained["accuracy"],
+            val_loss=validated.get("loss"),
+            val_accuracy=validated.get("accuracy"),
+            learning_rate=float(f"{float(inputs.model.optimizer.learning_rate):.7g}"),  # the digits of float32
+            seconds=round(seconds + time.perf_counter() - start, 3),
+            images_per_second=round(inputs.count / seconds, 2),
+        )
+
+    def _validate(self, measured: Measured) -> dict[str, float]:
         """Loss and accuracy on the validation pictures."""
-        steps = steps_of(measured.count, self._config.data.batch_size)
         told = keras.callbacks.LambdaCallback(
-            on_test_batch_end=lambda batch, logs: self._on_event(StepDone("validation", batch + 1, steps))  # noqa: ARG005
+            on_test_batch_end=lambda batch, logs: self._on_event(  # noqa: ARG005
+                StepDone("validation", batch + 1, measured.steps)
+            )
         )
         model: Any = measured.model
         found: dict[str, float] = model.evaluate(measured.batches(), verbose=0, return_dict=True, callbacks=[told])
@@ -335,39 +328,72 @@ class Trainer:
         is_candidate = stage.image_size == self._config.data.image_size
         weights = self._network.model.get_weights
         is_best = self.progress.keep(row, self._config.train.monitor, weights, is_candidate=is_candidate)
-        self._banks.touch()
+        self._inputs.touch()
         self._on_event(EpochDone(row, self._total_epochs, is_best))
-        self._on_epoch(self.progress)
+
+    def _has_ended(self, stage: StagePlan, row: EpochRow) -> bool:
+        """Whether a stage is over after an epoch, be it for want of improvement."""
+        stopping, monitor = self.progress.stopping, self._config.train.monitor
+        if self.progress.epoch_in_stage >= stage.epochs:
+            return True
+        if stopping is None or not stopping.update(row.monitored(monitor), monitor):
+            return False
+        text = f"stage {stage.name} stops after epoch {row.epoch}: no better {monitor} for {stopping.patience} epochs"
+        self._on_event(Message(text))
+        return True
+
+    def _end_stage(self) -> None:
+        """Lets the best model so far be written, and makes the next stage the one in hand."""
+        self.progress.is_stage_over = True
+        if self.progress.stage < len(self._stages):
+            with self._best_in_place():
+                self._on_stage()
+            self._begin_stage(self.progress.stage + 1)
+
+    @contextmanager
+    def _best_in_place(self) -> Iterator[None]:
+        """In this context the network holds the best weights so far."""
+        now = self._network.model.get_weights()
+        self.restore_best()
+        try:
+            yield
+        finally:
+            self._restore(now)
+
+    def _reduce_rate(self, stage: StagePlan, row: EpochRow, optimizer: Any) -> None:
+        """Lowers the learning rate when there was no improvement for long enough."""
+        reduction, monitor = self.progress.reduction, self._config.train.monitor
+        if stage.reduce_lr is None or reduction is None or not reduction.update(row.monitored(monitor), monitor):
+            return
+        reduction.waited = 0
+        rate = reduced_rate(stage.reduce_lr, row.learning_rate)
+        if rate < row.learning_rate:
+            optimizer.learning_rate = rate
+            self._on_event(Message(f"no better {monitor}: learning rate {row.learning_rate:.3g} -> {rate:.3g}"))
+
+    def _save(self, *, is_due: bool = False, metrics: Sequence[Any] = ()) -> None:
+        """Saves a state, if it is due or time allows. Raises NotFiniteError where it would be of no use."""
+        self._checkpoints.save(lambda: self._state(metrics), is_due=is_due)
+        self.progress.timings["saving"] = round(self._checkpoints.seconds, 3)
+
+    def _state(self, metrics: Sequence[Any]) -> State:
+        if not self._checkpointed.is_finite():
+            rate = float(self._optimizer.learning_rate) if self._optimizer is not None else math.nan
+            raise NotFiniteError(f"the weights are not finite at {self.progress.place}", rate=rate)
+        return self._checkpointed.take(self.progress, self._optimizer, self._average, metrics)
+
+    def _on_event(self, event: Event) -> None:
+        """Tells an event; a step of anything but training is a place to end where that was asked for."""
+        self._listener(event)
+        if isinstance(event, StepDone) and event.task != "epoch":
+            self._signals.obey()
 
 
-def _cuts(config: Config, network: Network, stages: Sequence[StagePlan]) -> tuple[StageCut, ...]:
-    """Where each stage begins to train; with the picture itself where nothing is to be stored."""
-    if config.train.features.views == "fresh":
-        return tuple(StageCut(stage.name, stage.image_size) for stage in stages)
-    return plan_cuts(network, stages)
-
-
-def _views(config: Config) -> int:
-    """How many versions of each training picture are stored."""
-    views = config.train.features.views
-    if views == "auto" and isinstance(config.model, Pretrained):
-        raise ValueError("the configuration is not resolved")
-    return views if isinstance(views, int) else 0
-
-
-class _EpochWatch(keras.callbacks.Callback):  # type: ignore[misc]
-    """Follows the steps of one epoch, and ends it when the loss is not finite."""
-
-    def __init__(self, stage: str, epoch: int, steps: int, on_event: OnEvent) -> None:
-        super().__init__()
-        self._stage, self._epoch, self._steps, self._on_event = stage, epoch, steps, on_event
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        loss, accuracy = float((logs or {})["loss"]), float((logs or {})["accuracy"])
-        if not math.isfinite(loss):
-            rate = float(self.model.optimizer.learning_rate)
-            raise TrainingError(
-                f"the loss is not finite in stage {self._stage}, epoch {self._epoch}, batch {batch + 1}, at learning "
-                f"rate {rate:.3g}; lower train.learning_rate or set train.gradient_clipping"
-            )
-        self._on_event(StepDone("epoch", batch + 1, self._steps, loss, accuracy))
+def _slowed(stage: StagePlan, factor: float) -> StagePlan:
+    """A stage with its learning rates times a factor."""
+    base = stage.base_learning_rate
+    return replace(
+        stage,
+        learning_rate=stage.learning_rate * factor,
+        base_learning_rate=None if base is None else base * factor,
+    )

@@ -4,6 +4,7 @@ import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -12,10 +13,11 @@ from cnntrain.config import Config, LoadedConfig, Pretrained, Problem
 from cnntrain.config.resolving import SMOKE_STEPS, resolve, smoke_config
 from cnntrain.config.stages import plan_stages
 from cnntrain.data.batching import steps_of
-from cnntrain.data.cache import choose_cache, machine_memory
+from cnntrain.data.cache import choose_cache
 from cnntrain.data.data_set import DataSet, find_data_set, inspected, names_without_data, smoke_examples
 from cnntrain.data.decoder import preprocessing_of
 from cnntrain.data.generated import write_generated
+from cnntrain.data.memory import machine_memory
 from cnntrain.data.sources import find_source
 from cnntrain.models.checks import check
 from cnntrain.models.network import Network, build_network
@@ -89,8 +91,14 @@ def _build(config: Config, class_count: int) -> Network:
         raise out_of_memory(config) from error
 
 
-def make_job(prepared: Prepared, directory: RunDirectory, device: Device) -> Job:
+def make_job(prepared: Prepared, directory: RunDirectory, device: Device, *, like: Config | None = None) -> Job:
     """Makes every choice that was left open, and the pictures of a smoke run without data.
+
+    Args:
+        prepared: What is to be trained.
+        directory: Where the run goes.
+        device: What it runs on.
+        like: The resolved configuration of a run that is gone on with, whose choices are taken over.
 
     Raises:
         WriteError: The pictures cannot be written.
@@ -100,19 +108,30 @@ def make_job(prepared: Prepared, directory: RunDirectory, device: Device) -> Job
     if data_set is None:
         source = directory.generated_pictures
         data_set = _generate(prepared, source)
-    plan = plan_for(prepared.config, prepared.network, data_set, directory.path, is_timed=not prepared.smoke)
+    choices, told = _choices(prepared, data_set, directory) if like is None else (_taken_over(prepared, like), ())
     config = resolve(
         prepared.config,
         source=source,
         classes=data_set.classes,
-        cache=_cache(prepared.config, data_set, directory, plan),
         has_validation=bool(data_set.split("validation")),
-        views=plan.views,
+        **choices,
     )
-    notes = (*notes, *plan.to_lines())
+    notes = (*notes, *told)
     if prepared.config.train.features.brightness and not config.train.features.brightness:
         notes = (*notes, "train.features.brightness is off: there are no stored features that it could change")
-    return Job(config, data_set, prepared.network, device, prepared.smoke, notes)
+    return Job(config, prepared.config, data_set, prepared.network, device, prepared.smoke, () if like else notes)
+
+
+def _choices(prepared: Prepared, data_set: DataSet, directory: RunDirectory) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Where pictures are kept and how often features are stored, and what is told about that."""
+    plan = plan_for(prepared.config, prepared.network, data_set, directory.path, is_timed=not prepared.smoke)
+    return {"cache": _cache(prepared.config, data_set, directory, plan), "views": plan.views}, plan.to_lines()
+
+
+def _taken_over(prepared: Prepared, like: Config) -> dict[str, Any]:
+    """The choices of a run."""
+    cache = prepared.config.data.cache
+    return {"cache": like.data.cache if cache == "auto" else cache, "views": like.train.features.views}
 
 
 def plan_for(

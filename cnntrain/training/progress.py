@@ -1,7 +1,7 @@
 """How far a training has come, and the best of it."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,12 @@ class Progress:
         interpolation: What was tried between them and the best weights, once all stages are over.
         stopping: Counter of its early stopping.
         reduction: Counter of its rate reduction.
+        is_stage_over: Whether no more epochs follow in it.
+        step: Steps of the next epoch that are done already.
+        trained: Training loss and accuracy of that epoch, once all its steps are done.
+        epoch_seconds: Seconds that these steps took.
+        rate_factor: What the learning rates of the stage are multiplied by, after a loss that was not finite.
+        rollbacks: How often the run went back for that.
         timings: Seconds by part of the work.
     """
 
@@ -47,11 +53,29 @@ class Progress:
     interpolation: tuple[Interpolated, ...] = ()
     stopping: Patience | None = None
     reduction: Patience | None = None
+    is_stage_over: bool = False
+    step: int = 0
+    trained: dict[str, float] | None = None
+    epoch_seconds: float = 0.0
+    rate_factor: float = 1.0
+    rollbacks: int = 0
     timings: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def epoch(self) -> int:
+        """Number of the epoch in hand, counted from 1 through all stages."""
+        return len(self.history) + 1
+
+    @property
+    def place(self) -> str:
+        """Where the training is, in words."""
+        return f"epoch {self.epoch}, step {self.step}" if self.step else f"the beginning of epoch {self.epoch}"
 
     def begin_stage(self, number: int, stage: StagePlan) -> None:
         """Forgets what belongs to the stage before."""
-        self.stage, self.epoch_in_stage, self.stage_best = number, 0, None
+        self.stage, self.epoch_in_stage, self.stage_best, self.is_stage_over = number, 0, None, False
+        if not stage.continues:
+            self.rate_factor = 1.0
         self.is_frozen = stage.unfreeze == "none"
         self.stopping, self.reduction = patience_of(stage.early_stopping), patience_of(stage.reduce_lr)
 
@@ -69,6 +93,7 @@ class Progress:
         """
         self.history.append(row)
         self.epoch_in_stage += 1
+        self.step, self.trained, self.epoch_seconds = 0, None, 0.0
         value = row.monitored(monitor)
         if not row.is_finite or not is_improvement(value, self.stage_best, monitor):
             return False
@@ -83,3 +108,29 @@ class Progress:
         self.best_weights = taken
         self.best = Best(monitor=monitor, value=value, epoch=row.epoch, stage=row.stage)
         return True
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the weights, of JSON's types."""
+        plain = {one.name: getattr(self, one.name) for one in fields(self) if not one.name.endswith("_weights")}
+        parts = {"best": self.best, "stopping": self.stopping, "reduction": self.reduction}
+        made = {name: None if value is None else asdict(value) for name, value in parts.items()}
+        rows = [asdict(row) for row in self.history]
+        return {**plain, **made, "history": rows, "interpolation": [asdict(tried) for tried in self.interpolation]}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any], weights: Mapping[str, Weights]) -> "Progress":
+        """What `to_json` gave, with the weights by the names of their fields.
+
+        Raises:
+            TypeError: It is not that.
+            KeyError: Parts are missing.
+        """
+        best, stopping, reduction = value["best"], value["stopping"], value["reduction"]
+        parts = {
+            "best": Best(**best) if best else None,
+            "stopping": Patience(**stopping) if stopping else None,
+            "reduction": Patience(**reduction) if reduction else None,
+            "history": [EpochRow(**row) for row in value["history"]],
+            "interpolation": tuple(Interpolated(**tried) for tried in value["interpolation"]),
+        }
+        return cls(**{**value, **parts, **weights})

@@ -1,5 +1,6 @@
 """One training from its first file to its last: what is written into the run directory, and when."""
 
+import signal
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -7,28 +8,32 @@ from pathlib import Path
 from typing import Any
 
 from cnntrain.config import Config, config_to_yaml
+from cnntrain.config.stages import plan_stages
 from cnntrain.data.data_set import DataSet
 from cnntrain.data.decoder import preprocessing_of
 from cnntrain.data.examples import SPLITS, write_examples
-from cnntrain.data.fingerprint import fingerprint, split_hashes
+from cnntrain.data.fingerprint import fingerprint, order_hashes, split_hashes
 from cnntrain.data.pipeline import open_pictures
-from cnntrain.errors import CnntrainError, InterruptedRunError, WriteError
+from cnntrain.errors import CnntrainError, InterruptedRunError, RunError, WriteError
 from cnntrain.files import temporary_folder, write_json, write_text
 from cnntrain.models.network import Network
 from cnntrain.runs.directory import RunDirectory
 from cnntrain.runs.history import write_history
+from cnntrain.runs.identity import as_json, differences, identity
 from cnntrain.runs.log import append_line, now
 from cnntrain.runs.model_file import save_model
-from cnntrain.runs.record import RunRecord, Status, write_record
+from cnntrain.runs.record import Resumed, RunRecord, Status, write_record
 from cnntrain.runs.run import write_classes
+from cnntrain.runs.state import Found, States
 from cnntrain.runtime import Device, versions
 from cnntrain.training.bank.shelf import FOLDER, Shelf, cache_limit, open_shelf
+from cnntrain.training.checkpoints import Checkpointed, Checkpoints
 from cnntrain.training.events import Event, Message, OnEvent, as_line
 from cnntrain.training.failures import failures_told
-from cnntrain.training.loop import Opened, Trainer
+from cnntrain.training.inputs import Opened
+from cnntrain.training.loop import Trainer
 from cnntrain.training.progress import Progress
-
-_SECONDS_BETWEEN_SAVES = 60.0
+from cnntrain.training.signals import Signals, noted
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ class Job:
 
     Args:
         config: Resolved.
+        asked: What was chosen from: the same with what it left open.
         data_set: Inspected pictures.
         network: Built from the configuration, with its initial weights.
         device: What it runs on.
@@ -45,6 +51,7 @@ class Job:
     """
 
     config: Config
+    asked: Config
     data_set: DataSet
     network: Network
     device: Device
@@ -52,24 +59,47 @@ class Job:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Earlier:
+    """What a run that is gone on with has left.
+
+    Args:
+        record: Its record.
+        forces: Whether it is of no matter if something differs now.
+    """
+
+    record: RunRecord
+    forces: bool = False
+
+
 class Session:
     """A training in its run directory.
 
     Args:
         job: What is trained.
-        directory: Where, new and empty but for generated pictures.
+        directory: Where: new and empty but for generated pictures, or that of the run that is gone on with.
         on_event: Told what happens, besides the log.
+        earlier: The run that is gone on with, absent for a new one.
+
+    Raises:
+        RunError: The run cannot be gone on with; it is left as it was.
     """
 
-    def __init__(self, job: Job, directory: RunDirectory, on_event: OnEvent) -> None:
+    def __init__(self, job: Job, directory: RunDirectory, on_event: OnEvent, *, earlier: Earlier | None = None) -> None:
         self._job = job
         self._directory = directory
         self._listener = on_event
-        self._notes: list[str] = []
-        self._started = now()
+        self._states = States(directory.state)
+        self._trainer: Trainer | None = None
+        self._notes = list(earlier.record.notes) if earlier else []
+        self._started = earlier.record.started if earlier else now()
         self._clock = time.perf_counter()
-        self._saved_at = time.perf_counter()
-        self._progress = Progress()
+        self._resumed = earlier.record.resumed if earlier else ()
+        self._found = self._find_state(earlier) if earlier else None
+
+    @property
+    def _progress(self) -> Progress:
+        return self._trainer.progress if self._trainer else Progress()
 
     def run(self) -> None:
         """Trains, and leaves a run directory that says how it went, whatever happens.
@@ -77,26 +107,55 @@ class Session:
         Raises:
             TrainingError: The loss is not finite, or the memory is used up.
             DataError: A picture has gone or changed since it was looked at.
-            InterruptedRunError: Ctrl-C or SIGTERM; the best model so far is saved.
+            InterruptedRunError: Ctrl-C or SIGTERM; what was done so far is saved.
             WriteError: A file cannot be written.
         """
+        signals = Signals(self._on_stop)
         try:
-            with failures_told(self._job.config, self._job.data_set.examples):
+            with noted(signals), failures_told(self._job.config, self._job.data_set.examples):
                 self._write_beginning()
-                self._train()
+                self._train(signals)
                 self._finish()
         except KeyboardInterrupt as error:
             self._give_up("interrupted", "interrupted by a signal")
-            raise InterruptedRunError(f"interrupted; {self._kept()}", getattr(error, "signal_number", 2)) from error
+            raise InterruptedRunError(f"interrupted at {self._kept()}", getattr(error, "signal_number", 2)) from error
         except BaseException as error:
             self._give_up("failed", str(error) if isinstance(error, CnntrainError) else repr(error))
             raise
 
     def _kept(self) -> str:
-        """What an interrupted run leaves."""
+        """Where an interrupted run stands, and what it leaves."""
+        place, model = self._progress.place, self._directory.model
         if self._progress.best:
-            return f"the best model so far is in {self._directory.model}"
-        return f"no epoch{' at data.image_size' if self._progress.history else ''} was over, so there is no model"
+            return f"{place}; the best model so far is in {model}"
+        return (
+            f"{place}; no epoch{' at data.image_size' if self._progress.history else ''} was over, so there is no model"
+        )
+
+    def _on_stop(self, number: int) -> None:
+        """Tells at once that a signal was noted, since a batch may take a while."""
+        with suppress(CnntrainError):
+            self._on_event(Message(f"{signal.Signals(number).name}: stops after this batch; once more stops at once"))
+
+    def _find_state(self, earlier: Earlier) -> Found:
+        """The state to go on from. Raises RunError where that would not be the same training."""
+        stages = plan_stages(self._job.config)
+        frozen = Checkpointed(self._job.network, stages, keeps_head=False).frozen()
+        found = self._states.read(frozen)
+        differing = differences(found.state.info["about"], self._identity)
+        if differing and not earlier.forces:
+            raise RunError(
+                f"{self._directory.path} cannot be gone on with as if nothing had happened: {'; '.join(differing)}; "
+                "put that back, take --force-resume, or train anew with --overwrite"
+            )
+        at = found.state.info["progress"]
+        forced = tuple(differing)
+        self._resumed = (*self._resumed, Resumed(now(), len(at["history"]) + 1, at["step"], forced))
+        return found
+
+    @property
+    def _identity(self) -> dict[str, Any]:
+        return identity(self._record("running", ""))
 
     def _write_beginning(self) -> None:
         """Everything that is known before the first step."""
@@ -109,16 +168,28 @@ class Session:
         for note in job.notes:
             self._on_event(Message(note))
 
-    def _train(self) -> None:
+    def _train(self, signals: Signals) -> None:
         with temporary_folder(self._directory.path) as folder:
-            trainer = self._trainer(folder)
-            self._progress = trainer.progress
+            self._trainer = trainer = self._make_trainer(folder, signals)
+            if self._found:
+                self._go_on(trainer, self._found)
             try:
                 trainer.run()
             finally:
                 trainer.restore_best()
 
-    def _trainer(self, folder: Path) -> Trainer:
+    def _go_on(self, trainer: Trainer, found: Found) -> None:
+        """Puts the trainer where a state has left it."""
+        trainer.resume(found.state)
+        self._clock -= trainer.progress.timings.get("total", 0.0)
+        write_history(self._directory.history, trainer.progress.history)
+        for path in found.damaged:
+            self._on_event(Message(f"warning: {path} is damaged; the state before it is taken"))
+        for what in self._resumed[-1].forced:
+            self._on_event(Message(f"warning: --force-resume: {what}"))
+        self._on_event(Message(f"goes on at {trainer.progress.place}, from {found.path.name}"))
+
+    def _make_trainer(self, folder: Path, signals: Signals) -> Trainer:
         job = self._job
         return Trainer(
             job.config,
@@ -126,8 +197,11 @@ class Session:
             class_count=len(job.data_set.classes),
             open_pictures=lambda size: self._open(size, folder),
             shelf=self._shelf(folder),
+            checkpoints=Checkpoints(self._states, self._identity),
+            signals=signals,
             on_event=self._on_event,
             on_epoch=self._on_epoch,
+            on_stage=self._save,
         )
 
     def _shelf(self, folder: Path) -> Shelf:
@@ -165,10 +239,6 @@ class Session:
 
     def _on_epoch(self, progress: Progress) -> None:
         write_history(self._directory.history, progress.history)
-        is_best = progress.best is not None and progress.best.epoch == progress.history[-1].epoch
-        if is_best and time.perf_counter() - self._saved_at > _SECONDS_BETWEEN_SAVES:
-            self._save()
-            self._saved_at = time.perf_counter()
 
     def _save(self) -> None:
         """Writes the network as it is now; in float32 when it was trained in float16."""
@@ -181,6 +251,7 @@ class Session:
         """Saves the best model, which the network holds by now, and the record of a finished run."""
         self._save()
         self._close("finished", "")
+        self._states.remove()
 
     def _give_up(self, status: Status, error: str) -> None:
         """Saves what can be saved; the record says how it went even if the model cannot be written."""
@@ -204,10 +275,12 @@ class Session:
             versions=versions(),
             device=asdict(job.device),
             data=_as_recorded(job.data_set),
+            asked=as_json(job.asked),
             smoke=job.smoke,
             best=self._progress.best,
             timings=dict(self._progress.timings),
             interpolation=self._progress.interpolation,
+            resumed=self._resumed,
             notes=tuple(self._notes),
             error=error,
         )
@@ -219,6 +292,7 @@ def _as_recorded(data_set: DataSet) -> dict[str, Any]:
         "fingerprint": fingerprint(data_set.examples),
         "images": {split: len(data_set.split(split)) for split in SPLITS},
         "hashes": split_hashes(data_set.examples),
+        "order": order_hashes(data_set.examples),
         "skipped": [asdict(picture) for picture in data_set.skipped],
         "leaks": [[known.path, other.path] for known, other in data_set.leaks],
     }

@@ -190,6 +190,11 @@ class Train(Section):
     validation pictures, and keeps the best of them (WiSE-FT: Wortsman et al., Robust Fine-Tuning, 2022)."""
     features: Features = Features()
     """How the outputs of frozen layers are stored and used."""
+    save_every: Count | None = None
+    """Steps after which a state to resume from is saved within an epoch, besides those that are saved between epochs."""
+    on_nan: Literal["stop", "rollback"] = "stop"
+    """What happens when the loss or a weight is no longer finite: `stop` ends the run, `rollback` goes back to the last
+    saved state and halves the learning rate of the stage, three times at most."""
     stages: Annotated[tuple[Stage, ...], Field(strict=False)] = ()
     """Parts of the training, one after another; absent: one stage. Each begins with the best weights of the one
     before, or goes on with the last ones where it only changes `image_size`."""

@@ -1,0 +1,46 @@
+"""Whether a run directory holds something to go on with, and whether it would be the same training."""
+
+from pathlib import Path
+
+from cnntrain.config import Config
+from cnntrain.config.resolving import smoke_config
+from cnntrain.errors import RunError
+from cnntrain.runs.directory import RunDirectory
+from cnntrain.runs.identity import as_json, config_differences
+from cnntrain.runs.run import Run, open_run
+from cnntrain.runs.state import States
+
+
+def find_unfinished(path: Path) -> Run | None:
+    """The run at `path` that can be gone on with, or is finished; nothing where there is none yet.
+
+    Raises:
+        RunError: Its record is damaged.
+    """
+    directory = RunDirectory(path)
+    if not directory.record.is_file():
+        return None
+    run = open_run(path)
+    return run if run.record.status == "finished" or States(directory.state) else None
+
+
+def demand_same(run: Run, config: Config, *, smoke: bool, force: bool) -> None:
+    """Makes sure that a run is of this configuration, as it was asked for or as it was resolved.
+
+    Raises:
+        RunError: It is of another one, and that matters.
+    """
+    now = as_json(smoke_config(config) if smoke else config)
+    differing = min((config_differences(then, now) for then in (run.record.asked, as_json(run.config))), key=len)
+    if not differing:
+        return
+    if run.record.status == "finished":
+        raise RunError(
+            f"{run.path} is finished, and its configuration was another: {'; '.join(differing)}; "
+            "choose another --run-dir, or train anew with --overwrite"
+        )
+    if not force:
+        raise RunError(
+            f"{run.path} is of another configuration: {'; '.join(differing)}; put that back, take --force-resume, or "
+            "train anew with --overwrite"
+        )

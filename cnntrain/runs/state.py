@@ -1,0 +1,177 @@
+"""The resumable state on disk: files of arrays whose names carry what their bytes hash to, of which two are kept."""
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from cnntrain.errors import RunError
+from cnntrain.files import write_bytes
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+_FORMAT = 1
+_KEPT = 2
+_DIGITS = 16  # of the checksum, in the name
+_NAME = re.compile(r"([0-9]{8,})-[0-9a-f]{16}\.safetensors")
+_INFO = "info"
+_SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True)
+class State:
+    """What a training needs to go on.
+
+    Args:
+        arrays: What changes while it trains, by name.
+        frozen: What does not, by name.
+        info: Everything else, of JSON's types.
+    """
+
+    arrays: Arrays
+    frozen: Arrays
+    info: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Found:
+    """The newest state that is whole.
+
+    Args:
+        state: Its contents.
+        path: Its file.
+        damaged: Files of newer states that are not whole.
+    """
+
+    state: State
+    path: Path
+    damaged: tuple[Path, ...]
+
+
+class States:
+    """The states in the folder of a run.
+
+    Every file is written whole or not at all, and a new state is there before the oldest goes. What never changes lies
+    in a file of its own, which is written once, and which each state names.
+
+    Args:
+        folder: Made when the first is written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._frozen: str | None = None
+
+    def write(self, state: State) -> Path:
+        """Writes a state, and removes all but this and the one before.
+
+        Only the first call writes what is frozen.
+
+        Returns:
+            Its file.
+
+        Raises:
+            WriteError: It cannot be written; the earlier ones are as they were.
+        """
+        if self._frozen is None:
+            self._frozen = self._write_frozen(state.frozen)
+        content = _packed(state.arrays, {"format": _FORMAT, "frozen": self._frozen, **state.info})
+        earlier = self._numbered()
+        path = self.folder / f"{max(earlier, default=0) + 1:08d}-{_digits(content)}{_SUFFIX}"
+        write_bytes(path, content)
+        for number in sorted(earlier, reverse=True)[_KEPT - 1 :]:
+            with suppress(OSError):
+                earlier[number].unlink()
+        return path
+
+    def __bool__(self) -> bool:
+        return bool(self._numbered())
+
+    def read(self, frozen: Arrays) -> Found:
+        """Reads the newest state that is whole.
+
+        Args:
+            frozen: What does not change, as it is made anew. It stands in for a damaged file if it is the same.
+
+        Raises:
+            RunError: None is whole.
+            WriteError: A damaged file of what is frozen cannot be written again.
+        """
+        damaged: list[Path] = []
+        for _, path in sorted(self._numbered().items(), reverse=True):
+            try:
+                arrays, info = _unpacked(_checked(path))
+                return Found(State(arrays, self._read_frozen(info["frozen"], frozen), info), path, tuple(damaged))
+            except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+                damaged.append(path)
+        names = ", ".join(path.name for path in damaged) or "none is there"
+        raise RunError(f"no state in {self.folder} is whole ({names}); train anew with --overwrite")
+
+    def remove(self) -> None:
+        """Removes all of them; what cannot be removed stays."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _write_frozen(self, frozen: Arrays) -> str:
+        if not frozen:
+            return ""
+        content = _packed(frozen, {})
+        path = self.folder / f"frozen-{_digits(content)}{_SUFFIX}"
+        if not _is_whole(path):
+            write_bytes(path, content)
+        return path.name
+
+    def _read_frozen(self, name: str, anew: Arrays) -> Arrays:
+        """Raises OSError or ValueError where it is damaged and `anew` is not the same."""
+        if not name:
+            return {}
+        path = self.folder / name
+        if not _is_whole(path) and path.name == f"frozen-{_digits(_packed(anew, {}))}{_SUFFIX}":
+            self._write_frozen(anew)
+        return _unpacked(_checked(path))[0]
+
+    def _numbered(self) -> dict[int, Path]:
+        """The files of all states by their numbers, not looked into."""
+        try:
+            names = sorted(path.name for path in self.folder.iterdir())
+        except OSError:
+            return {}
+        return {int(match[1]): self.folder / match[0] for match in map(_NAME.fullmatch, names) if match}
+
+
+def _packed(arrays: Arrays, info: Mapping[str, Any]) -> bytes:
+    text = np.frombuffer(json.dumps(info).encode(), np.uint8)
+    return save({_INFO: text, **{name: np.asarray(array, order="C") for name, array in arrays.items()}})
+
+
+def _unpacked(content: bytes) -> tuple[Arrays, dict[str, Any]]:
+    arrays = load(content)
+    return arrays, json.loads(arrays.pop(_INFO).tobytes())
+
+
+def _digits(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:_DIGITS]
+
+
+def _checked(path: Path) -> bytes:
+    """The bytes of a file. Raises ValueError if they are not those that its name stands for."""
+    content = path.read_bytes()
+    if _digits(content) != path.stem.rpartition("-")[2]:
+        raise ValueError(f"{path} is damaged")
+    return content
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        _checked(path)
+    except (OSError, ValueError):
+        return False
+    return True

@@ -1,0 +1,203 @@
+"""What a training needs to go on, taken from its variables and put back, and how often that is saved."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cnntrain.config.stages import StagePlan
+from cnntrain.errors import RunError
+from cnntrain.models.network import Network
+from cnntrain.runs.state import Arrays, Found, State, States
+from cnntrain.training.averaging import WeightAverage
+from cnntrain.training.compiling import optimizer_variables
+from cnntrain.training.progress import Progress, Weights
+
+_KEPT_SETS = ("best_weights", "stage_weights", "head_weights")
+_NOW = "now"
+_FOREIGN = "the state is of another network or another optimizer; train anew with --overwrite"
+_SHARE = 25.0  # a state is due after that many times the seconds that the last one took
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a state holds besides the variables of the network.
+
+    Args:
+        progress: How far the training was.
+        optimizer: Values of the optimizer's variables; none where a stage was about to begin with a new one.
+        average: Values of the moving average of the weights, and how many steps it has followed.
+        metrics: Values of the metrics' variables within an epoch.
+        rate_factor: What the learning rates were multiplied by.
+    """
+
+    progress: Progress
+    optimizer: Weights
+    average: tuple[Weights, int]
+    metrics: Weights
+    rate_factor: float
+
+
+class Checkpointed:
+    """The variables of a network that a state holds, and those that are frozen in all stages.
+
+    Args:
+        network: What is trained.
+        stages: All of them.
+        keeps_head: Whether the best weights of the head are needed at the end.
+    """
+
+    def __init__(self, network: Network, stages: Iterable[StagePlan], *, keeps_head: bool) -> None:
+        model = network.model
+        names = frozenset[str]().union(*(network.training_layers(stage.unfreeze) for stage in stages))
+        moving = {id(weight) for layer in model.layers if layer.name in names for weight in layer.weights}
+        weights = {id(weight) for weight in model.weights}
+        self._model = model
+        self._moving = [index for index, weight in enumerate(model.weights) if id(weight) in moving]
+        self._seeds = [variable for variable in model.variables if id(variable) not in weights]
+        self._sets = _KEPT_SETS if keeps_head else _KEPT_SETS[:-1]
+
+    def frozen(self) -> Arrays:
+        """The weights that never change, by name."""
+        moving = set(self._moving)
+        return {f"weights/{i}": _array(weight) for i, weight in enumerate(self._model.weights) if i not in moving}
+
+    def is_finite(self) -> bool:
+        """Whether all weights that may change are finite."""
+        return all(np.isfinite(_array(self._model.weights[index])).all() for index in self._moving)
+
+    def take(
+        self,
+        progress: Progress,
+        optimizer: Any,
+        average: WeightAverage | None,
+        metrics: Sequence[Any],
+    ) -> State:
+        """The state of a training as it is now.
+
+        Args:
+            progress: How far it is.
+            optimizer: Absent where a stage is about to begin with a new one.
+            average: Absent where none is made.
+            metrics: The metrics' variables within an epoch, nothing between epochs.
+        """
+        weights = self._model.weights
+        sets = {_NOW: [_array(weights[index]) for index in self._moving]}
+        for name in self._sets:
+            kept: Weights | None = getattr(progress, name)
+            if kept is not None:
+                sets[name] = [kept[index] for index in self._moving]
+        stored, places = _shared(sets)
+        parts = {
+            **{f"set_{number}": arrays for number, arrays in enumerate(stored)},
+            "seeds": [_array(seed) for seed in self._seeds],
+            "optimizer": [_array(variable) for variable in optimizer_variables(optimizer)] if optimizer else [],
+            "average": [_array(variable) for variable in average.averages] if average else [],
+            "metrics": [_array(variable) for variable in metrics],
+        }
+        arrays = {f"{name}/{index}": array for name, part in parts.items() for index, array in enumerate(part)}
+        info = {"progress": progress.to_json(), "sets": places, "averaged": average.steps if average else 0}
+        return State(arrays, self.frozen(), info)
+
+    def put_back(self, state: State) -> Restored:
+        """Gives the network the weights of a state, and whoever asks the rest.
+
+        Raises:
+            RunError: The arrays of the state are not those of the network.
+        """
+        frozen = {int(name.partition("/")[2]): array for name, array in state.frozen.items()}
+        whole: Weights = [frozen.get(index, _array(weight)) for index, weight in enumerate(self._model.weights)]
+        sets = {
+            name: self._completed(whole, _part(state, f"set_{place}")) for name, place in state.info["sets"].items()
+        }
+        assign(self._model.weights, sets.pop(_NOW))
+        assign(self._seeds, _part(state, "seeds"))
+        progress = Progress.from_json(state.info["progress"], sets)
+        average = (_part(state, "average"), int(state.info["averaged"]))
+        optimizer, metrics = _part(state, "optimizer"), _part(state, "metrics")
+        return Restored(progress, optimizer, average, metrics, progress.rate_factor)
+
+    def _completed(self, whole: Weights, moving: Weights) -> Weights:
+        """All weights of the network, of which those that may change are given."""
+        if len(moving) != len(self._moving):
+            raise RunError(_FOREIGN)
+        completed = list(whole)
+        for index, array in zip(self._moving, moving, strict=True):
+            completed[index] = array
+        return completed
+
+
+class Checkpoints:
+    """The states of one run: saved as often as is asked or as time allows, and the newest read back.
+
+    Args:
+        states: Where they lie.
+        about: What is trained with what: stands in every state.
+    """
+
+    def __init__(self, states: States, about: Mapping[str, Any]) -> None:
+        self._states = states
+        self._about = about
+        self._cost = 0.0
+        self._saved_at = time.perf_counter()
+        self.seconds = 0.0
+
+    def save(self, take: Callable[[], State], *, is_due: bool = False) -> None:
+        """Saves a state, if it is due or the time since the last one is long compared with what saving takes.
+
+        Raises:
+            WriteError: It cannot be written.
+        """
+        start = time.perf_counter()
+        if not is_due and start - self._saved_at < _SHARE * self._cost:
+            return
+        state = take()
+        self._states.write(State(state.arrays, state.frozen, {**state.info, "about": self._about}))
+        self._saved_at = time.perf_counter()
+        self._cost = self._saved_at - start
+        self.seconds += self._cost
+
+    def read(self, frozen: Arrays) -> Found:
+        """The newest state that is whole. Raises RunError when none is."""
+        return self._states.read(frozen)
+
+
+def assign(variables: Sequence[Any], values: Sequence[npt.NDArray[Any]]) -> None:
+    """Gives variables their values.
+
+    Raises:
+        RunError: Their numbers or shapes differ.
+    """
+    if [tuple(variable.shape) for variable in variables] != [value.shape for value in values]:
+        raise RunError(_FOREIGN)
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+def _array(variable: Any) -> npt.NDArray[Any]:
+    return np.array(variable.numpy())
+
+
+def _shared(sets: Mapping[str, Weights]) -> tuple[list[Weights], dict[str, int]]:
+    """The sets that differ, and which of them each name means."""
+    stored: list[Weights] = []
+    places = {}
+    for name, arrays in sets.items():
+        same = (place for place, other in enumerate(stored) if all(map(np.array_equal, arrays, other)))
+        places[name] = next(same, len(stored))
+        if places[name] == len(stored):
+            stored.append(arrays)
+    return stored, places
+
+
+def _part(state: State, name: str) -> Weights:
+    """The arrays of a part of a state, in order."""
+    found = {}
+    for key, array in state.arrays.items():
+        part, _, index = key.partition("/")
+        if part == name:
+            found[int(index)] = array
+    return [found[index] for index in sorted(found)]
