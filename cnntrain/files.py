@@ -4,35 +4,83 @@ import errno
 import hashlib
 import json
 import os
+import re
+import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from cnntrain.errors import WriteError
 
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_CANNOT_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EACCES}  # some network file systems, for folders
+_KEPT_OF_NAME = 40  # characters: with what makes a name temporary it stays below the 255 bytes of file systems
+_TEMPORARY = re.compile(r"\.\d+\.[a-z0-9_]{8}\..+", re.DOTALL | re.ASCII)  # process, chance, what it becomes
+
 
 @contextmanager
-def _reported(path: Path) -> Iterator[None]:
-    """Turns an operating-system error into one that names the file the user knows."""
+def reported(path: Path) -> Iterator[None]:
+    """Turns an operating-system error into one that names the file the user knows.
+
+    Raises:
+        WriteError: The block has met such an error.
+    """
     try:
         yield
     except OSError as error:
-        advice = "free some room or choose another place" if error.errno == errno.ENOSPC else "choose another place"
+        advice = "free some room or choose another place" if error.errno in _FULL else "choose another place"
         raise WriteError(f"cannot write {path}: {error.strerror or error}; {advice}") from error
 
 
-def _sync_folder(folder: Path) -> None:
-    """Makes a rename in `folder` last through a power cut; Windows has no such call and needs none."""
+@contextmanager
+def needed_folder(folder: Path) -> Iterator[None]:
+    """Makes a folder and those above it where they are missing; those of them that are empty at the end are removed.
+
+    Raises:
+        OSError: They cannot be made.
+    """
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for place in made:
+            sync_folder(place.parent)
+        yield
+    finally:
+        for place in made:
+            with suppress(OSError):
+                place.rmdir()
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes the names in a folder last through a power cut, where the system can: Windows cannot and need not.
+
+    Raises:
+        OSError: The disk fails.
+    """
     if os.name == "nt":
         return
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise
+
+
+def temporary_beside(path: Path) -> Path:
+    """A name beside `path` that nobody else takes, no thread of this process and no other host; it ends like `path`."""
+    return path.with_name(f".{os.getpid()}.{secrets.token_hex(4)}.{path.name[-_KEPT_OF_NAME:]}")
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file or folder is called like one of those that a killed process leaves half-written."""
+    return _TEMPORARY.fullmatch(name) is not None
 
 
 @contextmanager
@@ -45,19 +93,66 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         WriteError: The file or its folder cannot be written.
     """
-    with _reported(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    with _replacing_all([path]) as (temporary,):
+        yield temporary
+
+
+@contextmanager
+def _replacing_all(paths: Sequence[Path]) -> Iterator[list[Path]]:
+    """The same for several files: all of them change or none. Errors of the block name the last of them."""
+    temporaries = [temporary_beside(path) for path in paths]
+    with ExitStack() as stack:
+        for path in paths:
+            stack.enter_context(reported(path))
+            stack.enter_context(needed_folder(path.parent))
+        try:
+            yield temporaries
+            for temporary, path in zip(temporaries, paths, strict=True):
+                with reported(path), temporary.open("rb+") as written:
+                    os.fsync(written.fileno())
+            _move_into_place(temporaries, paths)
+        finally:
+            for temporary in temporaries:
+                with suppress(OSError):
+                    temporary.unlink()
+
+
+def _move_into_place(temporaries: Sequence[Path], paths: Sequence[Path]) -> None:
+    """Gives written files their names; when that fails for one of them, what stood there before is put back."""
+    moved: list[tuple[Path, Path | None]] = []
+    earlier = [_second_name(path) for path in paths]
     try:
-        with _reported(path):
-            yield temporary
-            with temporary.open("rb+") as written:
-                os.fsync(written.fileno())
-            temporary.replace(path)
-            _sync_folder(path.parent)
+        for temporary, path, before in zip(temporaries, paths, earlier, strict=True):
+            with reported(path):
+                temporary.replace(path)
+                moved.append((path, before))
+                sync_folder(path.parent)
+    except BaseException:
+        for path, before in moved:
+            with suppress(OSError):
+                _put_back(path, before)
+        raise
     finally:
-        with suppress(OSError):
-            temporary.unlink()
+        for name in filter(None, earlier):
+            with suppress(OSError):
+                name.unlink()
+
+
+def _second_name(path: Path) -> Path | None:
+    """A hard link to what stands at `path`; None where there is nothing, or the file system has no such links."""
+    second = temporary_beside(path)
+    try:
+        os.link(path, second)
+    except (OSError, NotImplementedError):
+        return None
+    return second
+
+
+def _put_back(path: Path, before: Path | None) -> None:
+    if before is None:
+        path.unlink()
+    else:
+        before.replace(path)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -73,7 +168,24 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Writes `value` as indented JSON, whole or not at all. Raises WriteError."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_bytes(path, json_bytes(value))
+
+
+def json_bytes(value: Any) -> bytes:
+    """`value` as indented JSON in UTF-8, as all JSON files of a run are written."""
+    return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
+
+
+def write_together(contents: Mapping[Path, bytes]) -> None:
+    """Writes files that belong together: when one of them cannot be written, all are as they were before.
+
+    Raises:
+        WriteError: Names the file that cannot be written.
+    """
+    with _replacing_all(list(contents)) as temporaries:
+        for temporary, (path, content) in zip(temporaries, contents.items(), strict=True):
+            with reported(path):
+                temporary.write_bytes(content)
 
 
 @contextmanager
@@ -90,19 +202,20 @@ def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         WriteError: `path` exists and is not to be replaced, holds the working folder, or cannot be written.
     """
     check_replaceable(path)
-    with _reported(path):
+    place = Path(os.path.realpath(path))  # resolve() dies of loops
+    temporary = temporary_beside(place)
+    with reported(path):
         if not overwrite and path.exists() and not (path.is_dir() and not any(path.iterdir())):
             raise WriteError(f"{path} exists already and is not overwritten; choose another place")
-        place = Path(os.path.realpath(path))  # resolve() dies of loops
-        place.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
-    try:
-        with _reported(path):
-            temporary.chmod(0o777 & ~_umask())
-            yield temporary
-            _exchange(temporary, place)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        with needed_folder(place.parent):
+            try:
+                temporary.mkdir()
+                yield temporary
+                _exchange(temporary, place)
+            except WriteError as error:
+                raise WriteError(str(error).replace(str(temporary), str(path))) from error
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
 
 
 def check_replaceable(path: Path) -> None:
@@ -111,7 +224,7 @@ def check_replaceable(path: Path) -> None:
     Raises:
         WriteError: `path` is the working folder or holds it.
     """
-    with _reported(path):
+    with reported(path):
         if Path.cwd().is_relative_to(os.path.realpath(path)):
             raise WriteError(f"{path} is or holds the working folder, which cannot be replaced; run this from outside")
 
@@ -123,11 +236,13 @@ def _exchange(new: Path, path: Path) -> None:
         path.rename(old)
     try:
         new.rename(path)
+        sync_folder(path.parent)
     except BaseException:
+        if path.exists():
+            path.rename(new)
         if old.exists():
             old.rename(path)
         raise
-    _sync_folder(path.parent)
     if old.is_dir():
         shutil.rmtree(old, ignore_errors=True)
     else:
@@ -137,15 +252,10 @@ def _exchange(new: Path, path: Path) -> None:
 @contextmanager
 def temporary_folder(parent: Path) -> Iterator[Path]:
     """Gives an empty folder inside `parent` that is removed at the end. Raises WriteError, also for writes in it."""
-    with _reported(parent), tempfile.TemporaryDirectory(prefix=".tmp-", dir=parent, ignore_cleanup_errors=True) as name:
-        yield Path(name)
-
-
-def _umask() -> int:
-    """The process's mask of permissions, which can only be read by setting it."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
+    with reported(parent):
+        prefix = f".{os.getpid()}."
+        with tempfile.TemporaryDirectory(".tmp", prefix, dir=parent, ignore_cleanup_errors=True) as name:
+            yield Path(name)
 
 
 def sha256(path: str | Path) -> str:

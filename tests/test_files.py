@@ -2,9 +2,12 @@
 
 import errno
 import hashlib
+import itertools
 import json
 import os
+import stat
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -12,7 +15,19 @@ import pytest
 
 from cnntrain import files
 from cnntrain.errors import WriteError
-from cnntrain.files import cache_folder, new_folder, replacing, sha256, write_bytes, write_json, write_text
+from cnntrain.files import (
+    cache_folder,
+    is_temporary,
+    needed_folder,
+    new_folder,
+    replacing,
+    sha256,
+    temporary_folder,
+    write_bytes,
+    write_json,
+    write_text,
+    write_together,
+)
 
 Write = Callable[[Path], None]
 Break = Callable[[pytest.MonkeyPatch], None]
@@ -37,6 +52,34 @@ def _break_read_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "write_bytes", _read_only)
     monkeypatch.setattr(Path, "unlink", _read_only)
 
+
+def _not_permitted(*_: Any, **__: Any) -> NoReturn:
+    raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+
+def _break_folder_sync(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """Files can be made to last, folders cannot."""
+    fsync = os.fsync
+
+    def synced(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(code, os.strerror(code))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", synced)
+
+
+def _fail_at(monkeypatch: pytest.MonkeyPatch, holder: Any, name: str, failing: int) -> None:
+    """Lets one call of a function fail, the first of them being 1."""
+    calls, original = itertools.count(1), getattr(holder, name)
+
+    def called(*arguments: Any) -> Any:
+        return _full_disk() if next(calls) == failing else original(*arguments)
+
+    monkeypatch.setattr(holder, name, called)
+
+
+needs_folder_sync = pytest.mark.skipif(os.name == "nt", reason="Windows syncs no folders")
 
 FAILURES: dict[str, tuple[Break, int]] = {
     "write": (lambda monkeypatch: monkeypatch.setattr(Path, "write_bytes", _full_disk), errno.ENOSPC),
@@ -163,6 +206,148 @@ def test_the_content_is_on_the_disk_before_the_name(tmp_path: Path, monkeypatch:
     assert calls == expected
 
 
+@needs_folder_sync
+def test_folders_that_are_made_last_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced, sync_folder = [], files.sync_folder
+    monkeypatch.setattr(files, "sync_folder", lambda folder: (synced.append(folder), sync_folder(folder)))
+    write_bytes(tmp_path / "a" / "b" / "file", b"new")
+    assert set(synced) == {tmp_path, tmp_path / "a", tmp_path / "a" / "b"}
+    assert synced[-1] == tmp_path / "a" / "b"
+
+
+@needs_folder_sync
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOTSUP])
+def test_a_file_system_that_cannot_sync_folders_is_good_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    _break_folder_sync(monkeypatch, code)
+    write_bytes(tmp_path / "file", b"new")
+    assert _tree(tmp_path) == {"file": b"new"}
+
+
+@needs_folder_sync
+@pytest.mark.parametrize("earlier", [{}, {"file": b"old"}])
+def test_what_stood_there_is_put_back_when_the_folder_cannot_be_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, earlier: dict[str, bytes]
+) -> None:
+    for name, content in earlier.items():
+        (tmp_path / name).write_bytes(content)
+    _break_folder_sync(monkeypatch, errno.EIO)
+    with pytest.raises(WriteError, match=rf"cannot write .*file: {os.strerror(errno.EIO)}"):
+        write_bytes(tmp_path / "file", b"new")
+    assert _tree(tmp_path) == earlier
+
+
+def test_a_file_system_without_hard_links_is_good_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_bytes(b"old")
+    monkeypatch.setattr(os, "link", _not_permitted)
+    write_bytes(tmp_path / "file", b"new")
+    assert _tree(tmp_path) == {"file": b"new"}
+
+
+def test_a_link_is_replaced_and_put_back_as_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "there").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("there")
+    with monkeypatch.context() as broken:
+        _break_folder_sync(broken, errno.EIO)
+        with pytest.raises(WriteError):
+            write_bytes(tmp_path / "link", b"new")
+    assert (tmp_path / "link").readlink() == Path("there")
+    write_bytes(tmp_path / "link", b"new")
+    assert _tree(tmp_path) == {"there": b"old", "link": b"new"}
+
+
+# files that belong together
+
+
+def test_files_that_belong_together_are_written(tmp_path: Path) -> None:
+    write_together({tmp_path / "a" / "one": b"1", tmp_path / "b" / "two": b"2"})
+    assert _tree(tmp_path) == {"a": None, "a/one": b"1", "b": None, "b/two": b"2"}
+
+
+@pytest.mark.parametrize("failing", range(1, 4))
+@pytest.mark.parametrize("call", [(Path, "write_bytes"), (Path, "replace"), (os, "fsync")])
+@pytest.mark.parametrize("earlier", [{}, {"a": b"old a", "c": b"old c"}])
+def test_all_of_them_change_or_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: tuple[Any, str], failing: int, earlier: dict[str, bytes]
+) -> None:
+    for name, content in earlier.items():
+        (tmp_path / name).write_bytes(content)
+    with monkeypatch.context() as broken:
+        _fail_at(broken, *call, failing)
+        with pytest.raises(WriteError) as caught:
+            write_together({tmp_path / name: b"new" for name in "abc"})
+    assert str(caught.value).startswith(f"cannot write {tmp_path / 'abc'[failing - 1]}: ")
+    assert _tree(tmp_path) == earlier
+
+
+@needs_folder_sync
+@pytest.mark.parametrize("failing", range(4, 7))
+def test_all_of_them_are_put_back_when_a_folder_cannot_be_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    (tmp_path / "a").write_bytes(b"old")
+    with monkeypatch.context() as broken:
+        _fail_at(broken, os, "fsync", failing)
+        with pytest.raises(WriteError):
+            write_together({tmp_path / name: b"new" for name in "abc"})
+    assert _tree(tmp_path) == {"a": b"old"}
+
+
+# names of what is temporary
+
+
+def test_what_is_temporary_is_known_by_its_name(tmp_path: Path) -> None:
+    with (
+        replacing(tmp_path / "model.keras") as file,
+        new_folder(tmp_path / "data") as folder,
+        temporary_folder(tmp_path) as other,
+    ):
+        assert all(is_temporary(path.name) for path in (file, folder, other))
+        file.write_bytes(b"new")
+    assert not any(
+        is_temporary(name) for name in ("model.keras", ".git", ".1.txt", ".tmp-x", ".DS_Store", "1.12345678.x")
+    )
+
+
+def test_threads_that_write_the_same_file_do_not_meet(tmp_path: Path) -> None:
+    path, contents = tmp_path / "file", [bytes([number]) * 200_000 for number in range(8)]
+    with ThreadPoolExecutor(len(contents)) as pool:
+        for _ in range(5):
+            list(pool.map(lambda content: write_bytes(path, content), contents))
+            assert path.read_bytes() in contents
+    assert _names(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "é" * 127, "x" * 250 + ".json"])
+def test_a_name_may_be_as_long_as_the_file_system_takes(tmp_path: Path, name: str) -> None:
+    write_bytes(tmp_path / name, b"old")
+    write_bytes(tmp_path / name, b"new")
+    with new_folder(tmp_path / f"{name[:-1]}y") as folder:
+        (folder / "a").write_bytes(b"1")
+    assert _tree(tmp_path) == {name: b"new", f"{name[:-1]}y": None, f"{name[:-1]}y/a": b"1"}
+
+
+def test_folders_made_for_a_file_that_cannot_be_written_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "write_bytes", _full_disk)
+    with pytest.raises(WriteError):
+        write_bytes(tmp_path / "a" / "b" / "file", b"new")
+    assert _names(tmp_path) == []
+
+
+def test_a_needed_folder_goes_when_nothing_was_put_into_it(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    for path, kept in {"there": True, "a/b": False}.items():
+        with needed_folder(tmp_path / path):
+            assert (tmp_path / path).is_dir()
+        assert (tmp_path / path).exists() == kept
+    with needed_folder(tmp_path / "a" / "b"):
+        (tmp_path / "a" / "file").write_bytes(b"")
+    assert _tree(tmp_path / "a") == {"file": b""}
+
+
 def test_nothing_written_to_the_temporary_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(WriteError, match="file"), replacing(tmp_path / "file"):
         pass
@@ -182,12 +367,7 @@ def _long_name(tmp_path: Path) -> Path:
     return tmp_path / ("x" * 300)
 
 
-def _nearly_too_long_name(tmp_path: Path) -> Path:
-    """Short enough for itself, too long with what makes it temporary."""
-    return tmp_path / ("x" * 254)
-
-
-@pytest.mark.parametrize("place", [_below_a_file, _far_below_a_file, _long_name, _nearly_too_long_name])
+@pytest.mark.parametrize("place", [_below_a_file, _far_below_a_file, _long_name])
 def test_an_impossible_place_is_one_line(tmp_path: Path, place: Callable[[Path], Path]) -> None:
     path = place(tmp_path)
     before = _tree(tmp_path)
@@ -207,6 +387,26 @@ def test_a_folder_is_no_place_for_a_file(tmp_path: Path) -> None:
 
 
 # folders
+
+
+def test_an_error_inside_names_the_folder_that_the_user_knows(tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    with pytest.raises(WriteError) as caught, new_folder(path) as folder:
+        write_bytes(folder / ("x" * 300), b"new")
+    assert str(caught.value).startswith(f"cannot write {path / ('x' * 300)}: ")
+    assert _names(tmp_path) == []
+
+
+@needs_folder_sync
+@pytest.mark.parametrize("earlier", [{}, {"data": None, "data/old": b"0"}])
+def test_a_folder_whose_name_cannot_be_synced_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, earlier: dict[str, bytes | None]
+) -> None:
+    path = _old_folder(tmp_path) if earlier else tmp_path / "data"
+    _break_folder_sync(monkeypatch, errno.EIO)
+    with pytest.raises(WriteError, match="data"), new_folder(path, overwrite=True) as folder:
+        (folder / "a").write_bytes(b"1")
+    assert _tree(tmp_path) == earlier
 
 
 def test_a_folder_appears_whole_at_the_end(tmp_path: Path) -> None:
@@ -343,7 +543,6 @@ def test_a_new_folder_has_the_permissions_of_any_other(tmp_path: Path, mask: int
     try:
         with new_folder(tmp_path / "data"):
             pass
-        assert files._umask() == mask
     finally:
         os.umask(before)
     assert (tmp_path / "data").stat().st_mode & 0o777 == mode

@@ -11,7 +11,7 @@ from cnntrain.config import LoadedConfig, Source, load_config
 from cnntrain.config.resolving import without_weights
 from cnntrain.config.stages import plan_stages
 from cnntrain.errors import CnntrainError, UsageError
-from cnntrain.runs.directory import check_vacant, create, sweep
+from cnntrain.runs.directory import check_vacant, new_run, sweep
 from cnntrain.runs.lock import locked
 from cnntrain.runs.resuming import demand_same, find_unfinished
 from cnntrain.runs.run import Run, open_run
@@ -65,32 +65,36 @@ def fit(
         WriteError: `run_dir` exists, is in use or cannot be written, or there is too little room.
         UsageError: `CNNTRAIN_CACHE_LIMIT` is no size, or both `overwrite` and `resume` are asked for.
     """
-    if overwrite and (resume or force_resume):
+    goes_on = resume or force_resume
+    if overwrite and goes_on:
         raise UsageError("--resume goes on with a run and --overwrite replaces it; give one of them")
     listener = on_event or ignore
     loaded = load_config(config, overrides=[overrides] if isinstance(overrides, str) else overrides)
     path = run_directory_of(loaded, run_dir)
     with locked(path):
-        before = find_unfinished(path) if resume or force_resume else None
+        before = find_unfinished(path) if goes_on else None
         if before is not None:
             demand_same(before, loaded.config, smoke=smoke, force=force_resume)
         if before is not None and before.record.status == "finished":
             listener(Message(f"{path} is finished; --overwrite trains it again"))
             return before
         if before is None:
-            check_vacant(path, overwrite=overwrite or resume or force_resume)
+            check_vacant(path, overwrite=overwrite or goes_on)
         found = prepare(device)
         from cnntrain.training.preparing import make_job, prepare_fit
         from cnntrain.training.session import Earlier, Session
 
         prepared = prepare_fit(loaded, smoke=smoke, allow_leak=allow_leak, on_event=listener)
         if before is None:
-            directory, earlier, like = create(path, overwrite=overwrite or resume or force_resume), None, None
+            with new_run(path, overwrite=overwrite or goes_on) as directory:
+                session = Session(make_job(prepared, directory, found), directory, listener)
+                session.begin()
         else:
-            directory, earlier = before.directory, Earlier(before.record, forces=force_resume)
-            like = None if force_resume else before.config
+            directory, like = before.directory, None if force_resume else before.config
             sweep(directory)
-        session = Session(make_job(prepared, directory, found, like=like), directory, listener, earlier=earlier)
+            earlier = Earlier(before.record, forces=force_resume)
+            session = Session(make_job(prepared, directory, found, like=like), directory, listener, earlier=earlier)
+            session.begin()
         try:
             session.run()
         except CnntrainError:

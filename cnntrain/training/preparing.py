@@ -27,6 +27,7 @@ from cnntrain.training.bank.planning import FeaturePlan, plan_features, seconds_
 from cnntrain.training.bank.shelf import cache_limit, room_for_features
 from cnntrain.training.events import OnEvent, pictures_told
 from cnntrain.training.failures import out_of_memory
+from cnntrain.training.room import demand_room
 from cnntrain.training.session import Job
 
 
@@ -101,7 +102,8 @@ def make_job(prepared: Prepared, directory: RunDirectory, device: Device, *, lik
         like: The resolved configuration of a run that is gone on with, whose choices are taken over.
 
     Raises:
-        WriteError: The pictures cannot be written.
+        WriteError: The pictures cannot be written, or the disk has too little room for the run.
+        TrainingError: The memory can never suffice.
     """
     data_set, source = prepared.data_set, Path(prepared.config.data.source).expanduser()
     notes = _notes(prepared)
@@ -116,6 +118,8 @@ def make_job(prepared: Prepared, directory: RunDirectory, device: Device, *, lik
         has_validation=bool(data_set.split("validation")),
         **choices,
     )
+    pictures = (len(data_set.split("train")), len(data_set.split("validation")))
+    demand_room(config, prepared.network, directory.path, pictures=pictures)
     notes = (*notes, *told)
     if prepared.config.train.features.brightness and not config.train.features.brightness:
         notes = (*notes, "train.features.brightness is off: there are no stored features that it could change")

@@ -101,8 +101,19 @@ class Session:
     def _progress(self) -> Progress:
         return self._trainer.progress if self._trainer else Progress()
 
+    def begin(self) -> None:
+        """Writes everything that is known before the first step. Raises WriteError."""
+        directory, job = self._directory, self._job
+        write_record(directory.record, self._record("running", ""))
+        write_text(directory.config, config_to_yaml(job.config))
+        write_examples(directory.examples, job.data_set.examples)
+        write_classes(directory.classes, job.data_set.classes)
+        write_json(directory.preprocessing, preprocessing_of(job.config.data).to_json())
+        for note in job.notes:
+            self._on_event(Message(note))
+
     def run(self) -> None:
-        """Trains, and leaves a run directory that says how it went, whatever happens.
+        """Trains after `begin`, and leaves a run directory that says how it went, whatever happens.
 
         Raises:
             TrainingError: The loss is not finite, or the memory is used up.
@@ -113,7 +124,6 @@ class Session:
         signals = Signals(self._on_stop)
         try:
             with noted(signals), failures_told(self._job.config, self._job.data_set.examples):
-                self._write_beginning()
                 self._train(signals)
                 self._finish()
         except KeyboardInterrupt as error:
@@ -156,17 +166,6 @@ class Session:
     @property
     def _identity(self) -> dict[str, Any]:
         return identity(self._record("running", ""))
-
-    def _write_beginning(self) -> None:
-        """Everything that is known before the first step."""
-        directory, job = self._directory, self._job
-        write_record(directory.record, self._record("running", ""))
-        write_text(directory.config, config_to_yaml(job.config))
-        write_examples(directory.examples, job.data_set.examples)
-        write_classes(directory.classes, job.data_set.classes)
-        write_json(directory.preprocessing, preprocessing_of(job.config.data).to_json())
-        for note in job.notes:
-            self._on_event(Message(note))
 
     def _train(self, signals: Signals) -> None:
         with temporary_folder(self._directory.path) as folder:

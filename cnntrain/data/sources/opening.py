@@ -1,12 +1,12 @@
 """Makes an archive readable: for a while, or for good in the cache."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from cnntrain.data.sources.archives import is_archive, unpack
 from cnntrain.errors import DataError, WriteError
-from cnntrain.files import cache_folder, sha256, temporary_folder
+from cnntrain.files import cache_folder, needed_folder, reported, sha256, temporary_folder
 
 
 @contextmanager
@@ -24,27 +24,9 @@ def unpacked(place: Path, beside: Path) -> Iterator[Path]:
     if not is_archive(place):
         yield place
         return
-    with _there(beside.parent), temporary_folder(beside.parent) as temporary:
+    with reported(beside.parent), needed_folder(beside.parent), temporary_folder(beside.parent) as temporary:
         unpack(place, temporary)
         yield temporary.resolve()
-
-
-@contextmanager
-def _there(folder: Path) -> Iterator[None]:
-    """Makes a folder and those above it where they are missing; those of them that are empty at the end are removed."""
-    made: list[Path] = []
-    try:
-        try:
-            made += [place for place in (folder, *folder.parents) if not place.exists()]
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            reason = error.strerror or error
-            raise WriteError(f"cannot make the folder {folder}: {reason}; choose another place") from error
-        yield
-    finally:
-        for place in made:
-            with suppress(OSError):
-                place.rmdir()
 
 
 def kept_unpacked(place: Path) -> Path:

@@ -1,5 +1,6 @@
 """Puts pictures into the folders of a split, under names that no two of a class share."""
 
+import errno
 import os
 import shutil
 from collections import Counter
@@ -10,6 +11,7 @@ from cnntrain.data.examples import Example
 from cnntrain.data.sources import nfc
 from cnntrain.errors import WriteError
 
+_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS}  # these, copying meets too
 _PLACE: Mapping[str, Callable[[str, str], object]] = {
     "copy": shutil.copyfile,
     "hardlink": os.link,
@@ -48,7 +50,7 @@ def place_pictures(folder: Path, rows: Sequence[Example], originals: Sequence[st
 
     Raises:
         WriteError: Pictures cannot be linked.
-        OSError: They cannot be copied.
+        OSError: They cannot be copied, or the disk is full or fails.
     """
     start = str(folder)
     for inner in sorted({row.path.rpartition("/")[0] for row in rows}):
@@ -59,7 +61,7 @@ def place_pictures(folder: Path, rows: Sequence[Example], originals: Sequence[st
             # A path in a string: making a Path of each takes longer than the link itself.
             put(os.path.realpath(original) if os.path.islink(original) else original, f"{start}/{row.path}")  # noqa: PTH114
         except OSError as error:
-            if how in ("copy", "move"):
+            if how in ("copy", "move") or error.errno in _OF_THE_DISK:
                 raise
             reason = error.strerror or error
             raise WriteError(f"cannot {how} {original} of {shown}: {reason}; use --method copy") from error
