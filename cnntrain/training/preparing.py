@@ -179,17 +179,18 @@ def _notes(prepared: Prepared) -> tuple[str, ...]:
 
 
 def _generate(prepared: Prepared, folder: Path) -> DataSet:
-    """A data set of generated pictures, as small as a smoke run needs it."""
+    """A data set of generated pictures, as small as a smoke run needs it; those of a run that is gone on with."""
     data, classes = prepared.config.data, prepared.classes
     a_batch = steps_of(data.batch_size, len(classes))  # enough of each class for a batch of all
-    write_generated(
-        folder,
-        classes=classes,
-        image_size=data.image_size,
-        channels=3 if data.color == "rgb" else 1,
-        counts={"train": a_batch * SMOKE_STEPS, "validation": a_batch, "test": a_batch},
-        seed=prepared.config.seed,
-    )
+    if not folder.exists():
+        write_generated(
+            folder,
+            classes=classes,
+            image_size=data.image_size,
+            channels=3 if data.color == "rgb" else 1,
+            counts={"train": a_batch * SMOKE_STEPS, "validation": a_batch, "test": a_batch},
+            seed=prepared.config.seed,
+        )
     data_set = smoke_examples(
         DataSet(find_source(folder).absolute, classes), batch_size=data.batch_size, steps=SMOKE_STEPS
     )

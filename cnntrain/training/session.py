@@ -94,6 +94,7 @@ class Session:
         self._notes = list(earlier.record.notes) if earlier else []
         self._started = earlier.record.started if earlier else now()
         self._clock = time.perf_counter()
+        self._asked = earlier.record.asked if earlier and not earlier.forces else as_json(job.asked)
         self._resumed = earlier.record.resumed if earlier else ()
         self._found = self._find_state(earlier) if earlier else None
 
@@ -274,7 +275,7 @@ class Session:
             versions=versions(),
             device=asdict(job.device),
             data=_as_recorded(job.data_set),
-            asked=as_json(job.asked),
+            asked=self._asked,
             smoke=job.smoke,
             best=self._progress.best,
             timings=dict(self._progress.timings),
