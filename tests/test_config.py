@@ -377,8 +377,8 @@ def test_later_overrides_win_and_build_on_earlier_ones() -> None:
             "train.epoch=5",
             "--set train.epoch=5: train.epoch: unknown key; allowed: epochs, optimizer, learning_rate, "
             "base_learning_rate, monitor, early_stopping, reduce_lr, schedule, class_weights, label_smoothing, "
-            "weight_decay, gradient_clipping, ema, mixed_precision, interpolate, features, stages; did you "
-            "mean epochs?",
+            "weight_decay, gradient_clipping, ema, mixed_precision, interpolate, features, save_every, on_nan, stages; "
+            "did you mean epochs?",
         ),
         ("data.source=null", "--set data.source=null: data.source: this key is missing; allowed: text, not empty"),
         (
@@ -694,6 +694,7 @@ train:
   features:
     views: auto
     brightness: 0.0
+  on_nan: stop
   stages:
   - name: "two words"
     epochs: 2
