@@ -117,21 +117,16 @@ def _describe(gpus: list[object]) -> Device:
 
 
 def versions() -> dict[str, str]:
-    """Versions of cnntrain, its code, Python and the libraries that decide about results."""
+    """Versions of cnntrain, Python and the libraries that decide about results."""
     from cnntrain import __version__
 
     libraries = ("tensorflow", "keras", "numpy", "scikit-learn", "pillow")
     python = ".".join(str(part) for part in sys.version_info[:3])
-    return {
-        "cnntrain": __version__,
-        "code": _code(),
-        "python": python,
-        **{name: version(name) for name in libraries},
-    }
+    return {"cnntrain": __version__, "python": python, **{name: version(name) for name in libraries}}
 
 
 @cache
-def _code() -> str:
+def code_digest() -> str:
     """What stands for cnntrain's own code: sixteen digits of a SHA-256."""
     digest = hashlib.sha256()
     folder = Path(__file__).parent

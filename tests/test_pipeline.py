@@ -2,10 +2,9 @@
 
 import errno
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn, get_args
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +15,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cnntrain.config.sections import Augment
-from cnntrain.data import cache as cache_module
 from cnntrain.data.augmentation import draw_changes, draw_mixtures, draw_transforms, mix, warp
 from cnntrain.data.batching import epoch_order
-from cnntrain.data.cache import Cache, choose_cache, machine_memory
+from cnntrain.data.cache import Cache, choose_cache
 from cnntrain.data.decoder import Preprocessing
 from cnntrain.data.examples import Example
 from cnntrain.data.pipeline import (
@@ -425,33 +423,3 @@ def test_the_cache_is_chosen_by_the_room_there_is(memory: int, disk: int, wished
 def test_large_sets_are_counted_without_overflow() -> None:
     # 10 million pictures of 1,000 × 1,000 × 3 are 3 × 10¹³ bytes, beyond 32 bits
     assert choose_cache(10_000_000, Preprocessing(1000, 1000, 3), memory=1 << 40, disk=1 << 44) == "none"
-
-
-def _no_such_number(_: str) -> NoReturn:
-    raise ValueError("unrecognized configuration name")
-
-
-@pytest.mark.parametrize(
-    ("limit", "wished"),
-    [("1073741824\n", 1 << 30), ("max\n", 16 << 30), ("99999999999999999999\n", 16 << 30), (None, 16 << 30)],
-)
-def test_a_container_limits_the_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str | None, wished: int
-) -> None:
-    numbers = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 4 << 20}
-    monkeypatch.setattr(os, "sysconf", numbers.__getitem__, raising=False)
-    monkeypatch.setattr(cache_module, "_CONTAINER_LIMIT", tmp_path / "memory.max")
-    if limit is not None:
-        (tmp_path / "memory.max").write_text(limit, encoding="ascii")
-    assert machine_memory() == wished
-
-
-@pytest.mark.parametrize("sysconf", [_no_such_number, None])
-def test_memory_that_the_system_does_not_tell(
-    monkeypatch: pytest.MonkeyPatch, sysconf: Callable[[str], NoReturn] | None
-) -> None:
-    if sysconf:
-        monkeypatch.setattr(os, "sysconf", sysconf, raising=False)
-    else:
-        monkeypatch.delattr(os, "sysconf", raising=False)
-    assert machine_memory() == 4 << 30

@@ -147,7 +147,7 @@ def test_what_decides_no_numbers_may_change(stopped: Path, split_folder: Path) -
 def test_another_code_is_refused_and_can_be_forced(
     stopped: Path, split_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cnntrain.runtime._code", lambda: "0123456789abcdef")
+    monkeypatch.setattr("cnntrain.training.session.code_digest", lambda: "0123456789abcdef")
     with pytest.raises(RunError, match=r"code was [0-9a-f]{16}, is 0123456789abcdef; put that back"):
         cnntrain.fit(_raw(split_folder), run_dir=stopped, resume=True)
     assert json.loads((stopped / "run.json").read_text(encoding="utf-8"))["status"] == "interrupted"

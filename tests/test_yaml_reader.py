@@ -1,14 +1,16 @@
-import random
-import re
+from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from config_mutations import EDITS, broken, judge, mutated
 
 from cnntrain.config import load_config
 from cnntrain.config.yaml_reader import YamlTextError, read_value, read_yaml
 from cnntrain.errors import ConfigError
+
+COUNT = 300
 
 
 def faults(content: str | bytes) -> list[str]:
@@ -227,74 +229,57 @@ train:
       learning_rate: 1.0e-2
     - {name: 'second', epochs: 2, early_stopping: {patience: 1}}
 """
-NASTY = [
-    *(
-        b"\0",
-        b"\xff",
-        b"\xc3",
-        b"\xed\xa0\x80",
-        b"\xef\xbb\xbf",
-        b"\r",
-        b"\t",
-        b"\n",
-        b"\x1b",
-        b"\xc2\x85",
-        b"\xe2\x80\xa8",
-    ),
-    *(b": ", b"- ", b"? ", b"[", b"]", b"{", b"}", b"'", b'"', b"|", b">", b"#", b"%YAML 9.9\n", b"---\n", b"...\n"),
-    *(b"!!python/name:os.system ", b"!", b"&a ", b"*a", b"*block", b"<<: ", b"~", b"null", b"true", b".inf", b"1e999"),
-    *(
-        b"9" * 40,
-        b"-1",
-        b"0",
-        b"[" * 40,
-        b"\\U00110000",
-        b'"\\',
-        b"@",
-        b"`",
-        b"\xf0\x9f\x98\x80",
-        b"kind: pretrained\n",
-    ),
-]
-
-
-def mutated(draw: random.Random) -> bytes:
-    """`VALID` after one to four edits: bytes changed, cut out, doubled or turned round, nasty pieces put in."""
-    content = VALID.encode()
-    for _ in range(draw.randint(1, 4)):
-        start = draw.randrange(len(content))
-        end = start + draw.choice([1, 1, 2, 8, 40])
-        piece = content[start:end]
-        noise = bytes(draw.randrange(256) for _ in piece)
-        edits = (piece * 2, b"", noise, piece[::-1], draw.choice(NASTY), draw.choice(NASTY) + piece)
-        content = content[:start] + draw.choice(edits) + content[end:]
-    return content
-
-
-def problems(path: Path) -> tuple[str, ...]:
-    """The lines of the error that loading gives, none where all is well."""
-    try:
-        load_config(path)
-    except ConfigError as error:
-        assert error.problems  # noqa: PT017
-        return error.problems
-    return ()
 
 
 def test_mutated_configurations_load_or_give_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every line names file, line and key; the line is where PyYAML sees the key."""
     monkeypatch.chdir(tmp_path)
     path = Path("c.yaml")
-    path.write_text(VALID, encoding="utf-8")
-    load_config(path)
-    draw = random.Random(20)
-    refused = 0
-    for _ in range(600):
-        content = mutated(draw)
+    shipped = sorted((Path(__file__).parent.parent / "configs").glob("*.yaml"))
+    contents = [VALID.encode(), *(file.read_bytes() for file in shipped)]
+    for content in contents:
         path.write_bytes(content)
-        lines = problems(path)
-        refused += bool(lines)
-        for line in lines:
-            assert re.match(r"c\.yaml:\d+: ", line), (content, line)
-            assert line.isprintable(), (content, line)
-            assert "Input should" not in line, (content, line)
-    assert 300 < refused < 600
+        load_config(path)
+    refused = Counter[str]()
+    for number in range(COUNT):
+        name, content = mutated(contents, 20, number)
+        path.write_bytes(content)
+        verdict = judge(path)
+        assert verdict.broken == "", (number, name)
+        assert not any("Input should" in line for line in verdict.lines), (number, name)
+        refused[name] += bool(verdict.lines)
+    assert all(count > COUNT / len(EDITS) / 4 for count in refused.values())
+    assert set(refused) == set(EDITS)
+
+
+@pytest.mark.parametrize(
+    ("lines", "broken_promise"),
+    [
+        (("c.yaml:1: a: unknown key",), ""),
+        (("c.yaml:2: b: unknown key", "c.yaml:2: b.c: unknown key"), ""),
+        (('c.yaml:1: "a b": unknown key',), ""),
+        ((), "without a line"),
+        (("c.yaml: a: unknown key",), "file and line"),
+        (("c.yaml:1: a\n: unknown key",), "file and line"),
+        (("c.yaml:9: a: unknown key",), "no such line"),
+        (("c.yaml:2: a: unknown key",), "another line than 1"),
+        (("c.yaml:1: something is wrong",), "no key"),
+    ],
+)
+def test_the_check_of_the_lines_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: tuple[str, ...], broken_promise: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("c.yaml").write_text("a: 1\nb: 2\n", encoding="utf-8")
+    found = broken(Path("c.yaml"), lines)
+    assert broken_promise in found
+    assert bool(found) == bool(broken_promise)
+
+
+def test_a_key_with_a_dot_in_it_is_quoted(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(
+        "data: {source: x}\nmodel:\n  kind: convnet\n  blocks: [{filters: 1}]\n  a.b: 1\n", encoding="utf-8"
+    )
+    with pytest.raises(ConfigError, match=r':5: model\."a\.b": unknown key'):
+        load_config(path)

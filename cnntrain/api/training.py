@@ -15,6 +15,7 @@ from cnntrain.runs.directory import check_vacant, new_run, sweep
 from cnntrain.runs.lock import locked
 from cnntrain.runs.resuming import demand_same, find_unfinished
 from cnntrain.runs.run import Run, open_run
+from cnntrain.runs.state import States
 from cnntrain.runtime import DeviceChoice, prepare
 from cnntrain.training.events import Message, OnEvent, ignore
 
@@ -76,6 +77,7 @@ def fit(
         if before is not None:
             demand_same(before, loaded.config, smoke=smoke, force=force_resume)
         if before is not None and before.record.status == "finished":
+            _tidy_up(before)
             listener(Message(f"{path} is finished; --overwrite trains it again"))
             return before
         if before is None:
@@ -108,6 +110,14 @@ def fit(
 def run_directory_of(loaded: LoadedConfig, run_dir: str | Path | None) -> Path:
     """Where a run goes: the folder given, else `runs/` with the configuration's name."""
     return Path(run_dir) if run_dir is not None else Path("runs") / Path(loaded.name).stem
+
+
+def _tidy_up(run: Run) -> None:
+    """Does what a process has left to do that was killed after its training was over."""
+    sweep(run.directory)
+    States(run.directory.state).remove()
+    if not run.directory.curves.exists():
+        _draw_curves_of(run)
 
 
 def _draw_curves_of(run: Run) -> None:

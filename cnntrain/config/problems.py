@@ -55,6 +55,8 @@ class Problem:
 
 def escape(text: str) -> str:
     """`text` on one line: characters that cannot be printed are written as in Python's source code."""
+    if text.isprintable():
+        return text
     return "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in text
     )
@@ -68,11 +70,11 @@ def shorten(text: str, limit: int = _LONGEST) -> str:
 
 def dotted(key: Key) -> str:
     """`model.blocks.0.filters`; a name with other characters than letters, digits, `_` and `-` is quoted."""
-    return ".".join(shorten(part) if _is_plain_name(part) else shown(part) for part in map(str, key))
+    return ".".join(shorten(part if _PLAIN_NAME.fullmatch(part) else _quoted(part)) for part in map(str, key))
 
 
-def _is_plain_name(part: str) -> bool:
-    return _PLAIN_NAME.fullmatch(part) is not None
+def _quoted(text: str) -> str:
+    return json.dumps(text[: _LONGEST + 1], ensure_ascii=False)
 
 
 def shown(value: Any) -> str:
@@ -95,7 +97,7 @@ def _notation(value: Any) -> str:
 
 
 def _text_notation(text: str) -> str:
-    return text if _PLAIN_TEXT.fullmatch(text) and _stays_text(text) else json.dumps(text, ensure_ascii=False)
+    return text if _PLAIN_TEXT.fullmatch(text) and _stays_text(text) else _quoted(text)
 
 
 def _stays_text(text: str) -> bool:

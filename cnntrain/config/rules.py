@@ -39,10 +39,11 @@ def _check_rates(key: Key, holder: Train | Stage, train: Train) -> list[Problem]
 
 def _check_names(config: Config) -> list[Problem]:
     names = [stage.name for stage in config.train.stages]
+    first = {name: index for index, name in reversed(list(enumerate(names)))}
     return [
         Problem(("train", "stages", index, "name"), "an earlier stage has this name", got=name)
         for index, name in enumerate(names)
-        if name in names[:index]
+        if first[name] < index
     ]
 
 

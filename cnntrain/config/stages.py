@@ -1,8 +1,8 @@
 """The stages of a training with everything filled in."""
 
-from collections.abc import Sequence
+from collections import Counter
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from cnntrain.config.sections import (
     Config,
@@ -50,22 +50,19 @@ def plan_stages(config: Config) -> tuple[StagePlan, ...]:
     default = "all" if isinstance(config.model, Convnet) else "none"
     plans = [_complete(stage, config.train, default, config.data.image_size) for stage in stages]
     continues = [False, *(_continues(plan, before) for before, plan in pairwise(plans))]
+    groups = list(accumulate(not goes_on for goes_on in continues))  # stages that continue each other have one number
+    epochs = Counter[int]()
+    for group, plan in zip(groups, plans, strict=True):
+        epochs[group] += plan.epochs
     return tuple(
-        replace(plan, continues=continues[index], schedule_epochs=_schedule_epochs(plans, continues, index))
-        for index, plan in enumerate(plans)
+        replace(plan, continues=goes_on, schedule_epochs=epochs[group])
+        for plan, goes_on, group in zip(plans, continues, groups, strict=True)
     )
 
 
 def _continues(plan: StagePlan, before: StagePlan) -> bool:
     alike = replace(plan, name=before.name, epochs=before.epochs, image_size=before.image_size) == before
     return alike and plan.image_size != before.image_size
-
-
-def _schedule_epochs(plans: Sequence[StagePlan], continues: Sequence[bool], index: int) -> int:
-    """Epochs of the stages around `index` that continue each other."""
-    first = max(number for number in range(index + 1) if not continues[number])
-    last = next((number for number in range(index + 1, len(plans)) if not continues[number]), len(plans))
-    return sum(plan.epochs for plan in plans[first:last])
 
 
 def _complete(stage: Stage, train: Train, unfreeze: str, image_size: tuple[int, int]) -> StagePlan:

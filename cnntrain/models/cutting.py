@@ -19,7 +19,7 @@ def cuts(network: Network) -> tuple[str, ...]:
         them are keys of `Network.outputs`. Empty for a convnet.
     """
     base = set(network.base)
-    names = [node.operation.name for node in _narrow(_upwards(network.outputs[LOGITS]))]
+    names = [node.operation.name for node in _narrow(upwards(network.outputs[LOGITS]))]
     inside = [place for place, name in enumerate(names) if name in base]
     return tuple(names[inside[0] : inside[-1] + 1]) if inside else ()
 
@@ -36,7 +36,7 @@ def frozen_cut(network: Network, unfreeze: str) -> str | None:
     """
     training, frozen, has_kernels = network.training_layers(unfreeze), None, False
     known = set(cuts(network))
-    for node in _upwards(network.outputs[LOGITS]):
+    for node in upwards(network.outputs[LOGITS]):
         weights = _weights(node)
         if weights and node.operation.name in training:
             break
@@ -56,12 +56,12 @@ def multiply_adds(network: Network, start: str | None, end: str | None) -> int:
         start: Name of the layer after which counting starts; the pictures when absent.
         end: Name of the last layer that counts; the logits when absent.
     """
-    before = set() if start is None else set(_upwards(network.outputs[start]))
-    nodes = [node for node in _upwards(network.outputs[end or LOGITS]) if node not in before]
+    before = set() if start is None else set(upwards(network.outputs[start]))
+    nodes = [node for node in upwards(network.outputs[end or LOGITS]) if node not in before]
     return sum(math.prod(node.outputs[0].shape[1:-1]) * _count(_weights(node)) for node in nodes)
 
 
-def _upwards(tensor: Any) -> list[Any]:
+def upwards(tensor: Any) -> list[Any]:
     """The calls of operations (Keras's nodes) that a symbolic tensor comes out of, each after those it needs."""
     found: dict[Any, None] = {}
     waiting = [tensor._keras_history.operation._inbound_nodes[tensor._keras_history.node_index]]
@@ -74,7 +74,7 @@ def _upwards(tensor: Any) -> list[Any]:
 
 
 def _narrow(nodes: Sequence[Any]) -> list[Any]:
-    """Those of the nodes, given in the order of `_upwards`, after which nothing that came before them is needed.
+    """Those of the nodes, given in the order of `upwards`, after which nothing that came before them is needed.
 
     In whatever order a graph is run, one of its nodes lies on all ways to the end if and only if, once it has run, no
     other output is still waited for.

@@ -1,18 +1,26 @@
 """Weights files of backbones, checked before they are loaded."""
 
-import zipfile
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import h5py  # type: ignore[import-untyped]
 import keras
 
 from cnntrain.errors import ModelFileError
+from cnntrain.models.untrusted.archive import CONFIG, METADATA, WEIGHTS, open_members
+from cnntrain.models.untrusted.hdf5 import Group, read_hdf5
+from cnntrain.models.untrusted.span import Span, open_regular, told
+from cnntrain.models.untrusted.stored import Pair, assign, pair, pair_in_order
+
+_OF_CNNTRAIN = "cnntrain.json"
 
 
 def load_weights(base: Any, path: Path, name: str) -> None:
-    """Loads a weights file into a backbone.
+    """Loads a weights file into a backbone. Nothing is changed before all of the file is known to fit.
+
+    Args:
+        base: The backbone without its top.
+        path: A file that Keras has written: `.weights.h5`, `.keras`, or `.h5` of the older format.
+        name: What the backbone is called.
 
     Raises:
         ModelFileError: The file is missing, is no weights file, or its arrays are not those of the network.
@@ -22,37 +30,30 @@ def load_weights(base: Any, path: Path, name: str) -> None:
     if not path.name.endswith((".weights.h5", ".h5", ".keras")):
         raise ModelFileError(f"weights files end in .weights.h5, .h5 or .keras; got {path}")
     try:
-        _check_count(base, path)
-        base.load_weights(path)
-    except Exception as error:  # h5py and keras raise OSError, ValueError, KeyError and more
-        reason = " ".join(str(error).split())[:200]
+        with open_regular(path) as file:
+            stored = _stored(file, path)
+            assign(base, _pairs(base, path, read_hdf5(stored)), stored)
+    except (OSError, ValueError) as error:
         raise ModelFileError(
-            f"{path} does not hold the weights of {name} without its top ({reason}); get the file that belongs to it"
+            f"{path} does not hold the weights of {name} without its top ({told(error)}); get the file that belongs to "
+            "it"
         ) from error
     if name.lower().startswith("efficientnetb"):
         _divide_twice(base)
 
 
-def _check_count(base: Any, path: Path) -> None:
-    """Raises ValueError where a file holds more arrays than the backbone has: Keras would pass over the others."""
-    if path.name.endswith(".keras"):
-        with zipfile.ZipFile(path) as archive:
-            count = _count_arrays(BytesIO(archive.read("model.weights.h5")))
-    elif path.name.endswith(".weights.h5"):
-        count = _count_arrays(path)
-    else:
-        return  # for the older format Keras counts itself
-    if count != len(base.weights):
-        raise ValueError(f"it holds {count} arrays, the network {len(base.weights)}")
+def _stored(file: Span, path: Path) -> Span:
+    """The HDF5 part of a file. Raises ValueError."""
+    if not path.name.endswith(".keras"):
+        return file
+    return open_members(file, [WEIGHTS], [METADATA, CONFIG, _OF_CNNTRAIN])[WEIGHTS]
 
 
-def _count_arrays(source: Path | BytesIO) -> int:
-    """Number of arrays of layers in Keras's HDF5 format; those of an optimizer are left out."""
-    arrays: list[str] = []
-    with h5py.File(source) as file:
-        layers = file["layers"]
-        layers.visititems(lambda name, item: arrays.append(name) if isinstance(item, h5py.Dataset) else None)
-    return len(arrays)
+def _pairs(base: Any, path: Path, root: Group) -> list[Pair]:
+    """The weights of a backbone and their arrays; those of an optimizer are left out. Raises ValueError."""
+    if not path.name.endswith((".weights.h5", ".keras")):
+        return pair_in_order(base, root)
+    return pair(base, {place: array for place, array in root.arrays().items() if place.startswith("layers/")})
 
 
 def _divide_twice(base: Any) -> None:

@@ -71,7 +71,7 @@ class RunRecord:
         status: `running` until the end is known.
         started: Time of the start, ISO 8601 with zone.
         seed: Of everything random.
-        versions: Of cnntrain, Python and the libraries.
+        versions: Of cnntrain, Python and the libraries, and what stands for cnntrain's code.
         device: Kind, name and number of what it ran on.
         data: Fingerprint of all pictures, number of pictures and hash of each split, hash of the order of those that it
             was trained and validated on, bad pictures that were skipped, and pictures in two splits that were allowed.

@@ -11,10 +11,11 @@ import keras
 import numpy as np
 
 from cnntrain.config.stages import StagePlan
-from cnntrain.data.cache import Cache, choose_cache, machine_memory
+from cnntrain.data.cache import Cache, choose_cache
 from cnntrain.data.data_set import DataSet
 from cnntrain.data.decoder import preprocessing_of
 from cnntrain.data.features import Features, training_features
+from cnntrain.data.memory import machine_memory
 from cnntrain.data.pipeline import Pictures, open_pictures, training_batches
 from cnntrain.errors import TrainingError, WriteError
 from cnntrain.models.network import Network

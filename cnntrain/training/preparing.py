@@ -21,6 +21,7 @@ from cnntrain.data.memory import machine_memory
 from cnntrain.data.sources import find_source
 from cnntrain.models.checks import check
 from cnntrain.models.network import Network, build_network
+from cnntrain.models.untrusted.restoring import check_storable
 from cnntrain.runs.directory import RunDirectory
 from cnntrain.runtime import Device
 from cnntrain.training.bank.planning import FeaturePlan, plan_features, seconds_a_picture
@@ -81,7 +82,20 @@ def prepare_fit(loaded: LoadedConfig, *, smoke: bool, allow_leak: bool, on_event
     if data_set is not None:
         told = pictures_told(on_event, len(data_set.examples))
         data_set = inspected(data_set, config.data, allow_leak=allow_leak, on_picture=told)
-    return Prepared(config, classes, _build(config, len(classes)), data_set, smoke)
+    network = _build(config, len(classes))
+    loaded.raise_for(_storing_problems(config, network))
+    return Prepared(config, classes, network, data_set, smoke)
+
+
+def _storing_problems(config: Config, network: Network) -> list[Problem]:
+    """Why a model file with this network would not be loaded again; told now and not after the training."""
+    if config.train.mixed_precision:
+        return []  # what is stored is a copy in float32
+    try:
+        check_storable(network.model)
+    except ValueError as error:
+        return [Problem(("model",), f"a file with this network could not be loaded again: {error}")]
+    return []
 
 
 def _build(config: Config, class_count: int) -> Network:

@@ -25,7 +25,7 @@ from cnntrain.runs.model_file import save_model
 from cnntrain.runs.record import Resumed, RunRecord, Status, write_record
 from cnntrain.runs.run import write_classes
 from cnntrain.runs.state import Found, States
-from cnntrain.runtime import Device, versions
+from cnntrain.runtime import Device, code_digest, versions
 from cnntrain.training.bank.shelf import FOLDER, Shelf, cache_limit, open_shelf
 from cnntrain.training.checkpoints import Checkpointed, Checkpoints
 from cnntrain.training.events import Event, Message, OnEvent, as_line
@@ -272,7 +272,7 @@ class Session:
             status=status,
             started=self._started,
             seed=job.config.seed,
-            versions=versions(),
+            versions={**versions(), "code": code_digest()},
             device=asdict(job.device),
             data=_as_recorded(job.data_set),
             asked=self._asked,
