@@ -23,7 +23,7 @@ test: $(READY)
 	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile
 
 test-slow: $(READY)
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n auto --dist load
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

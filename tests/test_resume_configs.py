@@ -17,7 +17,7 @@ from cnntrain.runs.history import read_history
 CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.yaml"))
 SCRIPT = Path(__file__).with_name("interrupted_fit.py")
 _EPOCHS, _STEPS, _PICTURES = 3, 3, 12
-_SIDE = {"convnet": 64, "pretrained": 48}
+_SIDE = {"convnet": 96, "pretrained": 48}
 _TERMINATED = 143
 
 

@@ -69,7 +69,7 @@ def test_lock_and_leavings_are_no_contents(tmp_path: Path, overwrite: bool) -> N
 @pytest.mark.parametrize("name", ["run.json", ".git", "lock", ".1.json", ".tmp-1", LOCK[:-1]])
 def test_whatever_else_lies_there_is_not_overwritten_unasked(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"x")
-    with pytest.raises(WriteError, match=r"exists already; choose another --run-dir, or replace it with --overwrite"):
+    with pytest.raises(WriteError, match="exists already and is not a run"):
         check_vacant(tmp_path, overwrite=False)
     assert _tree(tmp_path) == {name: b"x"}
 
@@ -77,7 +77,7 @@ def test_whatever_else_lies_there_is_not_overwritten_unasked(tmp_path: Path, nam
 def test_what_is_no_run_is_never_overwritten(tmp_path: Path) -> None:
     _write(tmp_path, {"thesis.tex": b"x", ".cnntrain.earlier": None})
     with (
-        pytest.raises(WriteError, match="is not a run, so --overwrite does not touch it"),
+        pytest.raises(WriteError, match="is not a run, so neither --overwrite nor --resume touches it"),
         new_run(tmp_path, overwrite=True),
     ):
         pass

@@ -151,7 +151,9 @@ def _earlier(path: Path, *, overwrite: bool) -> tuple[Path, ...]:
     except OSError as error:
         raise _unwritable(path, error) from error
     if entries and not overwrite:
-        raise WriteError(f"{path} exists already; choose another --run-dir, or replace it with --overwrite")
+        raise WriteError(
+            f"{path} exists already; go on with it with --resume, replace it with --overwrite, or choose another --run-dir"
+        )
     if foreign:
         raise WriteError(
             f"{path} does not hold folds alone, but {foreign[0].name} too, so --overwrite does not touch it; "

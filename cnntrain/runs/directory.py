@@ -110,10 +110,15 @@ def check_vacant(path: Path, *, overwrite: bool) -> None:
         _restore_earlier(path)
         if not path.exists() or (path.is_dir() and not _contents(path)):
             return
-    if not overwrite:
-        raise WriteError(f"{path} exists already; choose another --run-dir, or replace it with --overwrite")
     if not RunDirectory(path).record.is_file():
-        raise WriteError(f"{path} is not a run, so --overwrite does not touch it; choose another --run-dir")
+        raise WriteError(
+            f"{path} exists already and is not a run, so neither --overwrite nor --resume touches it; choose another "
+            "--run-dir"
+        )
+    if not overwrite:
+        raise WriteError(
+            f"{path} exists already; go on with it with --resume, replace it with --overwrite, or choose another --run-dir"
+        )
 
 
 @contextmanager
