@@ -1,7 +1,8 @@
 """What saving states costs, as a part of the epochs of `vgg16_features.yaml` and `vgg16_fine_tune.yaml` on the bank.
 
-A process of its own trains, in which all that saving does is timed: taking the variables, packing, hashing, writing, and
-flushing to the disk. Besides what a run spends, which saves as often as time allows, a state after every epoch is measured.
+A process of its own trains, in which all that saving does is timed: taking the variables, packing, hashing, writing,
+flushing to the disk. Besides what a run spends, which saves as often as time allows, a state after every epoch is
+measured.
 """
 
 import argparse

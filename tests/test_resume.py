@@ -85,7 +85,7 @@ def _states(made: Made) -> States:
 
 def _resumed(made: Made, stop: _Stop) -> Trainer:
     trainer = _made(made, stop)
-    trainer.resume(_states(made).read(trainer.frozen()).state)
+    trainer.resume(trainer._checkpoints._states.read(trainer.frozen()).state)
     return trainer
 
 
@@ -207,6 +207,27 @@ def test_a_run_that_goes_back_goes_on_with_half_the_rate(
     assert all(np.isfinite(weight).all() for weight in progress.best_weights or [])
 
 
+def test_a_run_goes_back_to_the_same_place_whether_it_was_interrupted_or_not(
+    split_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = small_config(split_folder, model=WITH_NOISE, epochs=3, batch_size=6, on_nan="rollback", save_every=1)
+    rates: list[float] = []
+    steps = 4
+    with pytest.MonkeyPatch.context() as patch:
+        _break_once(patch, at=(2, 3), rates=rates)
+        whole = _made(made, _Stop(0))
+        whole.run()
+    _states(made).remove()
+    _break_once(monkeypatch, at=(2, 3), rates=rates)
+    with pytest.raises(Interrupted):
+        _made(made, _Stop(steps + 2 + 1)).run()
+    trainer = _resumed(made, _Stop(0))
+    assert trainer.progress.step > 0
+    trainer.run()
+    assert trainer.progress.rollbacks == 1
+    _assert_equal(trainer, whole)
+
+
 def test_a_run_goes_back_three_times_at_most(split_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = small_config(split_folder, epochs=3, batch_size=8, on_nan="rollback", schedule="cosine")
     rates: list[float] = []
@@ -250,7 +271,7 @@ def test_a_state_of_another_network_is_one_line(split_folder: Path) -> None:
     other = small_config(split_folder, model=GLOBAL)
     trainer = _made(other, _Stop(0))
     state = _states(made).read(trainer.frozen()).state
-    with pytest.raises(RunError, match="of another network or another optimizer; train anew"):
+    with pytest.raises(RunError, match="of another network, another optimizer or another cnntrain; train anew"):
         trainer.resume(state)
 
 
@@ -261,6 +282,41 @@ def test_a_stage_of_another_optimizer_is_one_line(split_folder: Path) -> None:
         trainer.run()
     with pytest.raises(RunError, match="another optimizer"):
         _resumed(small_config(split_folder, epochs=3, optimizer="adam"), _Stop(0)).run()
+
+
+def test_a_state_of_a_stage_that_is_gone_is_one_line(split_folder: Path) -> None:
+    stages = [{"name": name, "epochs": 1} for name in ("one", "two")]
+    with pytest.raises(Interrupted):
+        _made(small_config(split_folder, batch_size=8, stages=stages), _Stop(7)).run()
+    with pytest.raises(RunError, match=r"of stage 2, and there are 1; add that one again$"):
+        _resumed(small_config(split_folder, batch_size=8, stages=stages[:1]), _Stop(0))
+
+
+def test_another_learning_rate_holds_from_where_a_training_goes_on(split_folder: Path) -> None:
+    def made(rate: float) -> Made:
+        reduced = {"patience": 1, "min_delta": 9.0, "factor": 0.5}
+        return small_config(split_folder, epochs=3, batch_size=8, learning_rate=rate, reduce_lr=reduced)
+
+    trainer = _made(made(0.01), _Stop(0))
+
+    def listen(event: Event) -> None:  # stops after the second epoch, after which the rate is reduced
+        if isinstance(event, EpochDone) and event.row.epoch == 2:
+            trainer._signals.note(15)
+
+    trainer._listener = listen
+    with pytest.raises(Interrupted):
+        trainer.run()
+    progress = _resumed(made(0.001), _Stop(0)).run()
+    assert [row.learning_rate for row in progress.history] == pytest.approx([0.01, 0.01, 0.0005])
+
+
+def test_seconds_are_those_of_all_processes(split_folder: Path) -> None:
+    made = small_config(split_folder, epochs=2, batch_size=8)
+    trainer = _made(made, _Stop(4))
+    trainer.progress.timings["saving"] = 1000.0
+    with pytest.raises(Interrupted):
+        trainer.run()
+    assert 1000.0 < _resumed(made, _Stop(0)).run().timings["saving"] < 1999.0
 
 
 def test_the_same_epochs_are_told_by_a_run_that_goes_on(split_folder: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ import cnntrain
 from cnntrain.cli.fit import command
 from cnntrain.errors import InterruptedRunError, RunError, TrainingError, UsageError, WriteError
 from cnntrain.runs.history import read_history
+from cnntrain.runs.lock import locked
 from cnntrain.runs.run import Run
+from cnntrain.runs.state import State, States
 from cnntrain.training.events import EpochDone, Event, Message, StepDone
 
 
@@ -47,8 +50,6 @@ class _Stopping:
 
 def _until_noted(lines: list[str]) -> None:
     """The thread that reads signals tells them; a test must not be faster than it."""
-    import time
-
     end = time.monotonic() + 10
     while not any("stops after this batch" in line for line in lines) and time.monotonic() < end:
         time.sleep(0.005)
@@ -181,12 +182,21 @@ def test_a_damaged_newest_state_is_told_and_the_one_before_gives_the_same_run(
     assert _numbers(run) == _numbers(cnntrain.fit(_raw(split_folder), run_dir=tmp_path / "whole"))
 
 
-def test_a_run_without_any_state_begins_anew(stopped: Path, split_folder: Path) -> None:
-    for path in (stopped / "state").iterdir():
+def test_a_run_that_had_just_begun_begins_anew(stopped: Path, split_folder: Path) -> None:
+    for path in [*(stopped / "state").iterdir(), stopped / "model.keras"]:
         path.unlink()
     run = cnntrain.fit(_raw(split_folder), run_dir=stopped, resume=True)
     assert run.record.status == "finished"
     assert run.record.resumed == ()
+
+
+def test_a_model_without_a_state_is_not_replaced(stopped: Path, split_folder: Path) -> None:
+    for path in (stopped / "state").iterdir():
+        path.unlink()
+    before = (stopped / "model.keras").read_bytes()
+    with pytest.raises(RunError, match="holds a model and no state to go on from; choose another --run-dir"):
+        cnntrain.fit(_raw(split_folder), run_dir=stopped, resume=True)
+    assert (stopped / "model.keras").read_bytes() == before
 
 
 def test_what_is_not_a_run_is_not_touched(split_folder: Path, tmp_path: Path) -> None:
@@ -224,18 +234,25 @@ def test_a_run_that_failed_can_be_gone_on_with(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGUSR1")
-def test_a_state_can_be_asked_for_while_it_trains(split_folder: Path, tmp_path: Path) -> None:
-    saved: list[int] = []
+def test_a_state_can_be_asked_for_while_it_trains(
+    split_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[int] = []
+    write = States.write
+
+    def noting(self: States, state: State, **options: Any) -> Path:
+        steps.append(state.info["progress"]["step"])
+        return write(self, state, **options)
 
     def listen(event: Event) -> None:
-        if isinstance(event, StepDone) and event.task == "epoch" and event.step == 1:
+        if isinstance(event, StepDone) and event.task == "epoch":
             os.kill(os.getpid(), signal.SIGUSR1)
-        if isinstance(event, EpochDone):
-            saved.append(len(list((tmp_path / "run" / "state").glob("0*"))))
+            time.sleep(0.05)
 
-    run = cnntrain.fit(_raw(split_folder), run_dir=tmp_path / "run", on_event=listen)
+    monkeypatch.setattr(States, "write", noting)
+    run = cnntrain.fit(_raw(split_folder, epochs=1), run_dir=tmp_path / "run", on_event=listen)
     assert run.record.status == "finished"
-    assert saved[0] == 2
+    assert any(steps)
 
 
 def test_a_smoke_run_goes_on_as_one(split_folder: Path, tmp_path: Path) -> None:
@@ -272,6 +289,25 @@ def test_folds_that_are_done_stay_and_the_others_follow(
     assert [len(run.record.resumed) for run in found.runs] == [0, 1]
     whole = cnntrain.fit_folds(raw, run_dir=tmp_path / "whole")
     assert [_numbers(run) for run in found.runs] == [_numbers(run) for run in whole.runs]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGUSR1")
+def test_a_wish_for_a_state_that_comes_before_the_training_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fit(*_: Any, **__: Any) -> None:
+        signal.raise_signal(signal.SIGUSR1)
+        raise UsageError("alive")
+
+    monkeypatch.setattr("cnntrain.api.fit", fit)
+    before = signal.getsignal(signal.SIGUSR1)
+    try:
+        assert str(CliRunner().invoke(command, ["config.yaml"]).exception) == "alive"
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_folds_are_trained_by_one_process(split_folder: Path, tmp_path: Path) -> None:
+    with locked(tmp_path / "folds"), pytest.raises(WriteError, match="folds is in use by process"):
+        cnntrain.fit_folds(_raw(split_folder), run_dir=tmp_path / "folds", overwrite=True)
 
 
 def test_an_interruption_tells_the_command_that_goes_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -56,6 +56,20 @@ def test_handlers_are_those_of_before_afterwards() -> None:
     assert signal.set_wakeup_fd(-1) == -1
 
 
+def test_a_signal_that_is_to_be_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signals = Signals()
+    try:
+        with noted(signals):
+            assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+            assert signal.getsignal(signal.SIGTERM) != signal.SIG_DFL
+            signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert not signals.stops
+
+
 def test_another_thread_trains_without_signals() -> None:
     done: list[bool] = []
 

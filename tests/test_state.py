@@ -83,6 +83,17 @@ def test_a_damaged_newest_state_falls_back_to_the_one_before_and_says_so(tmp_pat
     assert found.state.info["progress"] == {"step": 1}
 
 
+def test_a_damaged_state_is_none_of_the_two_that_are_kept(tmp_path: Path) -> None:
+    states = States(tmp_path / "state")
+    whole, damaged = states.write(_state(1)), states.write(_state(2))
+    damaged.write_bytes(b"")
+    states.read(_frozen())
+    _flip(states.write(_state(3)), 4)
+    assert whole.exists()
+    assert not damaged.exists()
+    assert _number(states) == 1
+
+
 def test_two_damaged_states_are_an_error_of_one_line(tmp_path: Path) -> None:
     states = States(tmp_path / "state")
     for number in (1, 2):
@@ -132,6 +143,21 @@ def test_a_state_that_cannot_be_written_leaves_the_others(tmp_path: Path, monkey
         with pytest.raises(WriteError, match=r"cannot write .*00000003-.*No space left"):
             states.write(_state(3))
     assert {path: path.read_bytes() for path in states.folder.iterdir()} == before
+
+
+def test_the_last_anchor_stays_however_many_states_follow(tmp_path: Path) -> None:
+    states = States(tmp_path / "state")
+    for number in range(6):
+        states.write(_state(number), is_anchor=number in (0, 2))
+    assert [path.name[:8] for path in sorted(states.folder.glob("0*"))] == ["00000003", "00000005", "00000006"]
+    again = States(states.folder)
+    assert _number(again) == 5
+    assert again.read_anchor(_frozen()).info["progress"] == {"step": 2}
+    again.write(_state(7))
+    anchor = min(states.folder.glob("0*"))
+    assert anchor.name.startswith("00000003")
+    _flip(anchor, 99)
+    assert again.read_anchor(_frozen()).info["progress"] == {"step": 7}
 
 
 def test_all_can_be_removed(tmp_path: Path) -> None:

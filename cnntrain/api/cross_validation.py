@@ -14,6 +14,7 @@ from cnntrain.data.sources.walking import is_junk
 from cnntrain.errors import UsageError, WriteError
 from cnntrain.files import write_json
 from cnntrain.runs.directory import RunDirectory
+from cnntrain.runs.lock import is_lock, locked
 from cnntrain.runs.run import Run
 from cnntrain.runtime import DeviceChoice, prepare
 from cnntrain.training.events import Message, OnEvent, ignore
@@ -91,34 +92,35 @@ def fit_folds(
     goes_on = resume or force_resume
     if overwrite and goes_on:
         raise UsageError("--resume goes on with the runs and --overwrite replaces them; give one of them")
-    earlier = () if goes_on else _earlier(path, overwrite=overwrite)
-    prepare(device)
-    numbers = _folds(loaded, smoke=smoke)
-    if earlier:
-        first = load_config(config, overrides=[*overrides, f"data.fold={numbers[0]}"])
-        _demand_fit(first, smoke=smoke, allow_leak=allow_leak, on_event=listener)
-        _remove(path, earlier)
-    runs: list[Run] = []
-    for number in numbers:
-        listener(Message(f"fold {number} ({len(runs) + 1} of {len(numbers)})"))
-        runs.append(
-            fit(
-                config,
-                run_dir=path / f"fold_{number}",
-                overrides=[*overrides, f"data.fold={number}"],
-                smoke=smoke,
-                device=device,
-                resume=resume,
-                force_resume=force_resume,
-                allow_leak=allow_leak,
-                on_event=on_event,
+    with locked(path):
+        earlier = () if goes_on else _earlier(path, overwrite=overwrite)
+        prepare(device)
+        numbers = _folds(loaded, smoke=smoke)
+        if earlier:
+            first = load_config(config, overrides=[*overrides, f"data.fold={numbers[0]}"])
+            _demand_fit(first, smoke=smoke, allow_leak=allow_leak, on_event=listener)
+            _remove(path, earlier)
+        runs: list[Run] = []
+        for number in numbers:
+            listener(Message(f"fold {number} ({len(runs) + 1} of {len(numbers)})"))
+            runs.append(
+                fit(
+                    config,
+                    run_dir=path / f"fold_{number}",
+                    overrides=[*overrides, f"data.fold={number}"],
+                    smoke=smoke,
+                    device=device,
+                    resume=resume,
+                    force_resume=force_resume,
+                    allow_leak=allow_leak,
+                    on_event=on_event,
+                )
             )
-        )
-        write_json(path / FOLDS_FILE, {"format": 1, "status": "running", "folds": _rows(runs)})
-        _forget_network()
-    found = _together(path, runs)
-    write_json(path / FOLDS_FILE, found.to_json())
-    return found
+            write_json(path / FOLDS_FILE, {"format": 1, "status": "running", "folds": _rows(runs)})
+            _forget_network()
+        found = _together(path, runs)
+        write_json(path / FOLDS_FILE, found.to_json())
+        return found
 
 
 def _folds(loaded: LoadedConfig, *, smoke: bool) -> tuple[int, ...]:
@@ -146,13 +148,14 @@ def _earlier(path: Path, *, overwrite: bool) -> tuple[Path, ...]:
     try:
         if not path.exists():
             return ()
-        entries = tuple(entry for entry in sorted(path.iterdir()) if not is_junk(entry.name))
+        entries = tuple(entry for entry in sorted(path.iterdir()) if not (is_junk(entry.name) or is_lock(entry.name)))
         foreign = [entry for entry in entries if not _is_ours(entry)]
     except OSError as error:
         raise _unwritable(path, error) from error
     if entries and not overwrite:
         raise WriteError(
-            f"{path} exists already; go on with it with --resume, replace it with --overwrite, or choose another --run-dir"
+            f"{path} exists already; go on with it with --resume, replace it with --overwrite, or choose another "
+            "--run-dir"
         )
     if foreign:
         raise WriteError(

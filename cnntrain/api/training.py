@@ -92,10 +92,10 @@ def fit(
                 session = Session(make_job(prepared, directory, found), directory, listener)
                 session.begin()
         else:
-            directory, like = before.directory, None if force_resume else before.config
+            directory, earlier = before.directory, Earlier(before.record, forces=force_resume)
             sweep(directory)
-            earlier = Earlier(before.record, forces=force_resume)
-            session = Session(make_job(prepared, directory, found, like=like), directory, listener, earlier=earlier)
+            job = make_job(prepared, directory, found, like=before.config)
+            session = Session(job, directory, listener, earlier=earlier)
             session.begin()
         try:
             session.run()

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,6 +57,7 @@ def command(
     from cnntrain import api
     from cnntrain.cli.progress import shown_progress
 
+    _bear_wishes()
     fit = api.fit_folds if all_folds else api.fit
     with shown_progress() as show, _way_on_told():
         done = fit(
@@ -76,6 +78,12 @@ def command(
     if isinstance(done, api.CrossValidation):
         click.echo(_summary(done))
     click.echo(str(done.path))
+
+
+def _bear_wishes() -> None:
+    """Lets SIGUSR1, which asks a training for a state, end nothing where none trains yet or any more."""
+    if hasattr(signal, "SIGUSR1"):
+        signal.signal(signal.SIGUSR1, lambda number, frame: None)  # noqa: ARG005
 
 
 @contextmanager

@@ -34,6 +34,29 @@ def attainable_memory() -> int | None:
     return min([physical + swap, *_container_limits(swap=swap), *_shell_limit()])
 
 
+def memory_left() -> int | None:
+    """Bytes of memory that are still to be had: what is free, swap too, in the machine and in the container.
+
+    What the system keeps of files counts as free. Nothing where the system does not tell (only Linux does).
+    """
+    machine = _fields(_SYSTEM / "proc/meminfo")
+    if "MemAvailable" not in machine:
+        return None
+    swap = machine.get("SwapFree", 0) << 10
+    return min([(machine["MemAvailable"] << 10) + swap, *_left_in_containers(swap)])
+
+
+def _left_in_containers(swap: int) -> Iterator[int]:
+    for folder in _groups():
+        limit = _number(folder / "memory.max") or _number(folder / "memory.limit_in_bytes")
+        used = _number(folder / "memory.current") or _number(folder / "memory.usage_in_bytes")
+        if limit is not None and used is not None:
+            known = _fields(folder / "memory.stat")
+            kinds = ("active_file", "inactive_file")  # in version 1 those of the groups within it are not in these
+            files = sum(known.get(f"total_{kind}", known.get(kind, 0)) for kind in kinds)
+            yield limit - used + files + swap
+
+
 def _physical() -> int | None:
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -43,11 +66,9 @@ def _physical() -> int | None:
 
 def _swap() -> int:
     """Bytes of swap; where the system makes it as it is needed (macOS), what is free on the disk."""
-    for line in _lines(_SYSTEM / "proc/meminfo"):
-        name, _, rest = line.partition(":")
-        if name == "SwapTotal" and rest.split()[:1] and rest.split()[0].isdecimal():
-            return int(rest.split()[0]) << 10
-    return 0 if (_SYSTEM / "proc").is_dir() else shutil.disk_usage(_SYSTEM).free
+    if (_SYSTEM / "proc").is_dir():
+        return _fields(_SYSTEM / "proc/meminfo").get("SwapTotal", 0) << 10
+    return shutil.disk_usage(_SYSTEM).free
 
 
 def _container_limits(*, swap: int) -> Iterator[int]:
@@ -84,6 +105,12 @@ def _shell_limit() -> Iterator[int]:
     soft, _ = resource.getrlimit(resource.RLIMIT_AS)
     if soft != resource.RLIM_INFINITY:
         yield soft
+
+
+def _fields(path: Path) -> dict[str, int]:
+    """The numbers of a file that has a name and a number in each line."""
+    words = [line.replace(":", " ").split() for line in _lines(path)]
+    return {line[0]: int(line[1]) for line in words if len(line) > 1 and line[1].isdecimal()}
 
 
 def _number(path: Path) -> int | None:

@@ -117,7 +117,8 @@ def check_vacant(path: Path, *, overwrite: bool) -> None:
         )
     if not overwrite:
         raise WriteError(
-            f"{path} exists already; go on with it with --resume, replace it with --overwrite, or choose another --run-dir"
+            f"{path} exists already; go on with it with --resume, replace it with --overwrite, or choose another "
+            "--run-dir"
         )
 
 

@@ -24,6 +24,7 @@ _KEPT = 2
 _DIGITS = 16  # of the checksum, in the name
 _NAME = re.compile(r"([0-9]{8,})-[0-9a-f]{16}\.safetensors")
 _INFO = "info"
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, SafetensorError)
 _SUFFIX = ".safetensors"
 
 
@@ -70,11 +71,17 @@ class States:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._frozen: str | None = None
+        self._anchor = ""
+        self._damaged: set[Path] = set()
 
-    def write(self, state: State) -> Path:
-        """Writes a state, and removes all but this and the one before.
+    def write(self, state: State, *, is_anchor: bool = False) -> Path:
+        """Writes a state, and removes all but this, the one before and the last anchor, and what `read` found damaged.
 
         Only the first call writes what is frozen.
+
+        Args:
+            state: Its contents.
+            is_anchor: Whether it stays until the next of its kind.
 
         Returns:
             Its file.
@@ -84,13 +91,17 @@ class States:
         """
         if self._frozen is None:
             self._frozen = self._write_frozen(state.frozen)
-        content = _packed(state.arrays, {"format": _FORMAT, "frozen": self._frozen, **state.info})
+        about = {"format": _FORMAT, "frozen": self._frozen, "anchor": "" if is_anchor else self._anchor}
+        content = _packed(state.arrays, {**about, **state.info})
         earlier = self._numbered()
         path = self.folder / f"{max(earlier, default=0) + 1:08d}-{_digits(content)}{_SUFFIX}"
         write_bytes(path, content)
-        for number in sorted(earlier, reverse=True)[_KEPT - 1 :]:
-            with suppress(OSError):
-                earlier[number].unlink()
+        whole = [earlier[number] for number in sorted(earlier, reverse=True) if earlier[number] not in self._damaged]
+        self._anchor = path.name if is_anchor else self._anchor
+        for old in (*whole[_KEPT - 1 :], *self._damaged):
+            if old.name != self._anchor:
+                with suppress(OSError):
+                    old.unlink()
         return path
 
     def __bool__(self) -> bool:
@@ -109,12 +120,29 @@ class States:
         damaged: list[Path] = []
         for _, path in sorted(self._numbered().items(), reverse=True):
             try:
-                arrays, info = _unpacked(_checked(path))
-                return Found(State(arrays, self._read_frozen(info["frozen"], frozen), info), path, tuple(damaged))
-            except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+                state = self._read(path, frozen)
+            except _UNREADABLE:
                 damaged.append(path)
+                self._damaged.add(path)
+            else:
+                self._anchor = state.info["anchor"] or path.name
+                return Found(state, path, tuple(damaged))
         names = ", ".join(path.name for path in damaged) or "none is there"
         raise RunError(f"no state in {self.folder} is whole ({names}); train anew with --overwrite")
+
+    def read_anchor(self, frozen: Arrays) -> State:
+        """Reads the last anchor, or what `read` gives where it is damaged; arguments and errors are the same."""
+        try:
+            return self._read(self.folder / self._anchor, frozen)
+        except _UNREADABLE:
+            return self.read(frozen).state
+
+    def _read(self, path: Path, frozen: Arrays) -> State:
+        """Raises one of `_UNREADABLE` if it is damaged."""
+        arrays, info = _unpacked(_checked(path))
+        if info["format"] != _FORMAT:
+            raise ValueError(f"{path} is of another format")
+        return State(arrays, self._read_frozen(info["frozen"], frozen), info)
 
     def remove(self) -> None:
         """Removes all of them; what cannot be removed stays."""

@@ -1,7 +1,7 @@
 """What a training needs to go on, taken from its variables and put back, and how often that is saved."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,14 +11,14 @@ import numpy.typing as npt
 from cnntrain.config.stages import StagePlan
 from cnntrain.errors import RunError
 from cnntrain.models.network import Network
-from cnntrain.runs.state import Arrays, Found, State, States
+from cnntrain.runs.state import Arrays, State, States
 from cnntrain.training.averaging import WeightAverage
 from cnntrain.training.compiling import optimizer_variables
 from cnntrain.training.progress import Progress, Weights
 
 _KEPT_SETS = ("best_weights", "stage_weights", "head_weights")
 _NOW = "now"
-_FOREIGN = "the state is of another network or another optimizer; train anew with --overwrite"
+_FOREIGN = "the state is of another network, another optimizer or another cnntrain; train anew with --overwrite"
 _SHARE = 25.0  # a state is due after that many times the seconds that the last one took
 
 
@@ -31,14 +31,14 @@ class Restored:
         optimizer: Values of the optimizer's variables; none where a stage was about to begin with a new one.
         average: Values of the moving average of the weights, and how many steps it has followed.
         metrics: Values of the metrics' variables within an epoch.
-        rate_factor: What the learning rates were multiplied by.
+        rate: The learning rate of the stage, before any schedule or reduction.
     """
 
     progress: Progress
     optimizer: Weights
     average: tuple[Weights, int]
     metrics: Weights
-    rate_factor: float
+    rate: float
 
 
 class Checkpointed:
@@ -50,12 +50,13 @@ class Checkpointed:
         keeps_head: Whether the best weights of the head are needed at the end.
     """
 
-    def __init__(self, network: Network, stages: Iterable[StagePlan], *, keeps_head: bool) -> None:
+    def __init__(self, network: Network, stages: Sequence[StagePlan], *, keeps_head: bool) -> None:
         model = network.model
         names = frozenset[str]().union(*(network.training_layers(stage.unfreeze) for stage in stages))
         moving = {id(weight) for layer in model.layers if layer.name in names for weight in layer.weights}
         weights = {id(weight) for weight in model.weights}
         self._model = model
+        self._stage_count = len(stages)
         self._moving = [index for index, weight in enumerate(model.weights) if id(weight) in moving]
         self._seeds = [variable for variable in model.variables if id(variable) not in weights]
         self._sets = _KEPT_SETS if keeps_head else _KEPT_SETS[:-1]
@@ -106,8 +107,11 @@ class Checkpointed:
         """Gives the network the weights of a state, and whoever asks the rest.
 
         Raises:
-            RunError: The arrays of the state are not those of the network.
+            RunError: The arrays of the state are not those of the network, or its stage is not there.
         """
+        number = state.info["progress"]["stage"]
+        if number > self._stage_count:
+            raise RunError(f"the state is of stage {number}, and there are {self._stage_count}; add that one again")
         frozen = {int(name.partition("/")[2]): array for name, array in state.frozen.items()}
         whole: Weights = [frozen.get(index, _array(weight)) for index, weight in enumerate(self._model.weights)]
         sets = {
@@ -115,10 +119,13 @@ class Checkpointed:
         }
         assign(self._model.weights, sets.pop(_NOW))
         assign(self._seeds, _part(state, "seeds"))
-        progress = Progress.from_json(state.info["progress"], sets)
+        try:
+            progress = Progress.from_json(state.info["progress"], sets)
+        except (TypeError, KeyError) as error:
+            raise RunError(_FOREIGN) from error
         average = (_part(state, "average"), int(state.info["averaged"]))
         optimizer, metrics = _part(state, "optimizer"), _part(state, "metrics")
-        return Restored(progress, optimizer, average, metrics, progress.rate_factor)
+        return Restored(progress, optimizer, average, metrics, progress.stage_rate * progress.rate_factor)
 
     def _completed(self, whole: Weights, moving: Weights) -> Weights:
         """All weights of the network, of which those that may change are given."""
@@ -143,26 +150,34 @@ class Checkpoints:
         self._about = about
         self._cost = 0.0
         self._saved_at = time.perf_counter()
-        self.seconds = 0.0
 
-    def save(self, take: Callable[[], State], *, is_due: bool = False) -> None:
+    def save(self, take: Callable[[], State], *, is_due: bool = False, is_between_epochs: bool = True) -> float:
         """Saves a state, if it is due or the time since the last one is long compared with what saving takes.
+
+        Args:
+            take: Gives it.
+            is_due: Whether it is.
+            is_between_epochs: Whether it is one that a run can go back to, wherever it was interrupted.
+
+        Returns:
+            Seconds that it took.
 
         Raises:
             WriteError: It cannot be written.
         """
         start = time.perf_counter()
         if not is_due and start - self._saved_at < _SHARE * self._cost:
-            return
+            return 0.0
         state = take()
-        self._states.write(State(state.arrays, state.frozen, {**state.info, "about": self._about}))
+        about = {**state.info, "about": self._about}
+        self._states.write(State(state.arrays, state.frozen, about), is_anchor=is_between_epochs)
         self._saved_at = time.perf_counter()
         self._cost = self._saved_at - start
-        self.seconds += self._cost
+        return self._cost
 
-    def read(self, frozen: Arrays) -> Found:
-        """The newest state that is whole. Raises RunError when none is."""
-        return self._states.read(frozen)
+    def last_between_epochs(self, frozen: Arrays) -> State:
+        """The last state between two epochs. Raises RunError where it and the newest are damaged."""
+        return self._states.read_anchor(frozen)
 
 
 def assign(variables: Sequence[Any], values: Sequence[npt.NDArray[Any]]) -> None:

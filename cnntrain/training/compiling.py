@@ -75,7 +75,12 @@ def compile_stage(model: keras.Model, train: Train, optimizer: Any, *, class_cou
 
 
 def build_optimizer(
-    train: Train, stage: StagePlan, *, steps_per_epoch: int, base: Collection[keras.Variable] = ()
+    train: Train,
+    stage: StagePlan,
+    *,
+    steps_per_epoch: int,
+    base: Collection[keras.Variable] = (),
+    rate_factor: float = 1.0,
 ) -> Any:
     """The optimizer of a stage, with its rate or schedule, weight decay and clipping.
 
@@ -88,8 +93,9 @@ def build_optimizer(
         stage: With its rates.
         steps_per_epoch: Training steps, which a schedule follows.
         base: The variables of the backbone, frozen ones too.
+        rate_factor: What all its rates are multiplied by.
     """
-    rate: Any = stage.learning_rate
+    rate: Any = stage.learning_rate * rate_factor
     if stage.schedule is not None:
         rate = _SCHEDULES[stage.schedule.name](stage.schedule, rate, stage.schedule_epochs, steps_per_epoch)
     kind: Any = _OPTIMIZERS[stage.optimizer.name]

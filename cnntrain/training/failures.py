@@ -71,6 +71,12 @@ def too_little_memory(config: Config, *, needed: str, available: str, place: str
     )
 
 
+def nearly_out_of_memory(config: Config) -> str:
+    """What to say while there is still time."""
+    what = f"warning: the memory is nearly used up with {_batches(config)}"
+    return f"{what}; if the system kills this run, {_advice(config)}"
+
+
 def _batches(config: Config) -> str:
     """The batches of a training by number and size of their pictures, of the largest where there are several sizes."""
     height, width = max((stage.image_size for stage in plan_stages(config)), key=math.prod)

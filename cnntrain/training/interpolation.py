@@ -25,10 +25,14 @@ def interpolate(network: Network, progress: Progress, *, monitor: str, validate:
     Args:
         network: Its weights are replaced again and again.
         progress: Of a training whose stages are over.
-        monitor: `val_loss` or `val_accuracy`.
+        monitor: `val_loss` or `val_accuracy`; with any other there are no validation pictures, and nothing is tried.
         validate: Gives `loss` and `accuracy` on the validation pictures, of the weights that the network holds.
         on_event: Told about every try and what was kept.
     """
+    if not monitor.startswith("val_"):
+        text = f"nothing is interpolated: that needs validation pictures, and {monitor} is monitored"
+        on_event(Message(text))
+        return
     head, tuned, best = progress.head_weights, progress.best_weights, progress.best
     if head is None or tuned is None or best is None or all(map(np.array_equal, head, tuned)):
         on_event(Message("nothing to interpolate: no fine-tuned weights are better than those of the head"))

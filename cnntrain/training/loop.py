@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -76,7 +75,6 @@ class Trainer:
         self._checkpointed = Checkpointed(network, self._stages, keeps_head=config.train.interpolate)
         self._restored: Restored | None = None
         self._metrics: Weights = []
-        self._features_before = 0.0
         self._inputs = Inputs(
             config,
             network,
@@ -106,12 +104,11 @@ class Trainer:
         """Puts the training where it was when a state was saved; `run` then goes on from there.
 
         Raises:
-            RunError: The state is of another network.
+            RunError: The state is of another network, or of a stage that there is not.
         """
         self._restored = self._checkpointed.put_back(state)
         self.progress = self._restored.progress
         self._optimizer, self._average = None, None
-        self._features_before = self.progress.timings.get("features", 0.0) - self._inputs.seconds
 
     def run(self) -> Progress:
         """Runs all stages; leaves the network with the best weights of all.
@@ -150,24 +147,20 @@ class Trainer:
         return True
 
     def _roll_back(self, error: NotFiniteError) -> None:
-        """Goes back to the last state with half the learning rate. Raises the error where that is not wished for."""
+        """Goes back to the last state between epochs with half the rate. Raises the error where that is not wished."""
         rollbacks, factor = self.progress.rollbacks + 1, self.progress.rate_factor * _SLOWER
         if self._config.train.on_nan != "rollback":
             raise error
         if rollbacks > _ROLLBACKS:
             raise TrainingError(f"{error}; going back did not help, {_ROLLBACKS} times") from error
-        self.resume(self._checkpoints.read(self.frozen()).state)
-        self.progress.rollbacks, self.progress.rate_factor = rollbacks, factor
+        timings = self.progress.timings
+        self.resume(self._checkpoints.last_between_epochs(self.frozen()))
+        self.progress.rollbacks, self.progress.rate_factor, self.progress.timings = rollbacks, factor, timings
         what = f"back to {self.progress.place} with {factor:g} of the learning rate ({rollbacks} of {_ROLLBACKS})"
         self._on_event(Message(f"{str(error).partition(';')[0]}: {what}"))
 
     def _interpolate(self) -> None:
-        """Tries the weights between the head's best and the run's best where the run has validation pictures."""
-        monitor = self._config.train.monitor
-        if not monitor.startswith("val_"):
-            text = f"nothing is interpolated: that needs validation pictures, and {monitor} is monitored"
-            self._on_event(Message(text))
-            return
+        """Tries the weights between the head's best and the run's best."""
 
         @cache
         def measured() -> Measured:
@@ -175,7 +168,7 @@ class Trainer:
             compile_stage(found.model, self._config.train, None, class_count=self._class_count)
             return found
 
-        validate = lambda: self._validate(measured())  # noqa: E731 - nothing is opened if there is nothing to try
+        monitor, validate = self._config.train.monitor, lambda: self._validate(measured())  # opened if there is a need
         interpolate(self._network, self.progress, monitor=monitor, validate=validate, on_event=self._on_event)
 
     def restore_best(self) -> None:
@@ -203,10 +196,11 @@ class Trainer:
         self._on_event(
             StageStarted(stage.name, number, count, stage.epochs, trainable, self._total_epochs, stage.continues)
         )
+        before = self._inputs.seconds
         try:
             inputs = self._inputs.of_stage(number, stage.image_size)
         finally:
-            self.progress.timings["features"] = round(self._features_before + self._inputs.seconds, 3)
+            self._spend("features", self._inputs.seconds - before)
         self._compile(stage, inputs)
         while self.progress.stage == number and not self.progress.is_stage_over:
             self._run_epoch(stage, inputs)
@@ -215,9 +209,13 @@ class Trainer:
         """Makes a stage ready to train, from its beginning or from where a state has left it."""
         train, restored = self._config.train, self._restored
         if self._optimizer is None:
-            slower = _slowed(stage, self.progress.rate_factor)
-            base = self._network.base_weights
-            self._optimizer = build_optimizer(train, slower, steps_per_epoch=inputs.steps, base=base)
+            self._optimizer = build_optimizer(
+                train,
+                stage,
+                steps_per_epoch=inputs.steps,
+                base=self._network.base_weights,
+                rate_factor=self.progress.rate_factor,
+            )
             self._average = WeightAverage(self._network, train.ema) if train.ema else None
         compile_stage(inputs.model, train, self._optimizer, class_count=self._class_count)
         self._restored = None
@@ -226,12 +224,16 @@ class Trainer:
             self._put_back(restored, stage, inputs)
 
     def _put_back(self, restored: Restored, stage: StagePlan, inputs: StageInputs) -> None:
-        """Gives optimizer and average the values that they had; the learning rate is lower if the run has gone back."""
+        """Gives optimizer and average the values that they had.
+
+        The learning rate is another in proportion where the run has gone back, or was forced to take another.
+        """
         self._optimizer.build(inputs.model.trainable_variables)
         assign(optimizer_variables(self._optimizer), restored.optimizer)
-        slower = self.progress.rate_factor / restored.rate_factor
-        if stage.schedule is None and slower != 1.0:
-            self._optimizer.learning_rate = float(self._optimizer.learning_rate) * slower
+        ratio = stage.learning_rate * self.progress.rate_factor / restored.rate
+        if stage.schedule is None and ratio != 1.0:
+            self._optimizer.learning_rate = float(self._optimizer.learning_rate) * ratio
+        self.progress.stage_rate = stage.learning_rate
         if self._average:
             averages, self._average.steps = restored.average
             assign(self._average.averages, averages)
@@ -248,7 +250,7 @@ class Trainer:
         except Interrupted:
             self._save(is_due=True)
             raise
-        rolls_back = self._config.train.on_nan == "rollback"  # to a place that is the same however long epochs take
+        rolls_back = self._config.train.on_nan == "rollback"  # to the same place however long epochs take
         is_over = self._has_ended(stage, row)
         if is_over:
             self._end_stage()
@@ -373,8 +375,13 @@ class Trainer:
 
     def _save(self, *, is_due: bool = False, metrics: Sequence[Any] = ()) -> None:
         """Saves a state, if it is due or time allows. Raises NotFiniteError where it would be of no use."""
-        self._checkpoints.save(lambda: self._state(metrics), is_due=is_due)
-        self.progress.timings["saving"] = round(self._checkpoints.seconds, 3)
+        is_between = self.progress.step == 0
+        take = lambda: self._state(metrics)  # noqa: E731
+        self._spend("saving", self._checkpoints.save(take, is_due=is_due, is_between_epochs=is_between))
+
+    def _spend(self, part: str, seconds: float) -> None:
+        timings = self.progress.timings
+        timings[part] = round(timings.get(part, 0.0) + seconds, 3)
 
     def _state(self, metrics: Sequence[Any]) -> State:
         if not self._checkpointed.is_finite():
@@ -387,13 +394,3 @@ class Trainer:
         self._listener(event)
         if isinstance(event, StepDone) and event.task != "epoch":
             self._signals.obey()
-
-
-def _slowed(stage: StagePlan, factor: float) -> StagePlan:
-    """A stage with its learning rates times a factor."""
-    base = stage.base_learning_rate
-    return replace(
-        stage,
-        learning_rate=stage.learning_rate * factor,
-        base_learning_rate=None if base is None else base * factor,
-    )

@@ -124,7 +124,7 @@ def make_job(prepared: Prepared, directory: RunDirectory, device: Device, *, lik
     if data_set is None:
         source = directory.generated_pictures
         data_set = _generate(prepared, source)
-    choices, told = _choices(prepared, data_set, directory) if like is None else (_taken_over(prepared, like), ())
+    choices, told = _choices(prepared, data_set, directory, like)
     config = resolve(
         prepared.config,
         source=source,
@@ -140,16 +140,20 @@ def make_job(prepared: Prepared, directory: RunDirectory, device: Device, *, lik
     return Job(config, prepared.config, data_set, prepared.network, device, prepared.smoke, () if like else notes)
 
 
-def _choices(prepared: Prepared, data_set: DataSet, directory: RunDirectory) -> tuple[dict[str, Any], tuple[str, ...]]:
+def _choices(
+    prepared: Prepared, data_set: DataSet, directory: RunDirectory, like: Config | None
+) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Where pictures are kept and how often features are stored, and what is told about that."""
-    plan = plan_for(prepared.config, prepared.network, data_set, directory.path, is_timed=not prepared.smoke)
-    return {"cache": _cache(prepared.config, data_set, directory, plan), "views": plan.views}, plan.to_lines()
-
-
-def _taken_over(prepared: Prepared, like: Config) -> dict[str, Any]:
-    """The choices of a run."""
-    cache = prepared.config.data.cache
-    return {"cache": like.data.cache if cache == "auto" else cache, "views": like.train.features.views}
+    config = prepared.config
+    plan = plan_for(config, prepared.network, data_set, directory.path, is_timed=not (prepared.smoke or like))
+    if like is None:
+        return {"cache": _cache(config, data_set, directory, plan), "views": plan.views}, plan.to_lines()
+    cache, views = config.data.cache, config.train.features.views
+    taken = {
+        "cache": like.data.cache if cache == "auto" else cache,
+        "views": like.train.features.views if views == "auto" else plan.views,
+    }
+    return taken, ()
 
 
 def plan_for(

@@ -25,6 +25,7 @@ class Progress:
         best_weights: The weights of the whole network after it, in Keras's order.
         stage: Number of the stage in hand, counted from 1.
         epoch_in_stage: Epochs of it that are over.
+        stage_rate: Its learning rate in the configuration.
         stage_best: The best monitored value in it.
         stage_weights: The weights after that epoch: what the next stage begins with, unless it goes on with the last.
         is_frozen: Whether nothing of the backbone trains in the stage in hand.
@@ -46,6 +47,7 @@ class Progress:
     best_weights: Weights | None = None
     stage: int = 0
     epoch_in_stage: int = 0
+    stage_rate: float = 0.0
     stage_best: float | None = None
     stage_weights: Weights | None = None
     is_frozen: bool = False
@@ -69,11 +71,14 @@ class Progress:
     @property
     def place(self) -> str:
         """Where the training is, in words."""
+        if self.is_stage_over:
+            return f"the end of epoch {len(self.history)}, the last"
         return f"epoch {self.epoch}, step {self.step}" if self.step else f"the beginning of epoch {self.epoch}"
 
     def begin_stage(self, number: int, stage: StagePlan) -> None:
         """Forgets what belongs to the stage before."""
         self.stage, self.epoch_in_stage, self.stage_best, self.is_stage_over = number, 0, None, False
+        self.stage_rate = stage.learning_rate
         if not stage.continues:
             self.rate_factor = 1.0
         self.is_frozen = stage.unfreeze == "none"

@@ -24,7 +24,7 @@ from cnntrain.runs.directory import RunDirectory
 from cnntrain.training.bank.planning import in_bytes
 from cnntrain.training.failures import too_little_memory
 
-_STATES = 3  # two are kept while the next is written
+_STATES = 4  # two are kept, and the last between two epochs, while the next is written
 _MODELS = 2  # one stays while the next is written
 _SMALL_FILES = 10 << 20  # record, history, log, examples, curves
 

@@ -32,8 +32,9 @@ from cnntrain.training.events import Event, Message, OnEvent, as_line
 from cnntrain.training.failures import failures_told
 from cnntrain.training.inputs import Opened
 from cnntrain.training.loop import Trainer
+from cnntrain.training.memory_watch import memory_watched
 from cnntrain.training.progress import Progress
-from cnntrain.training.signals import Signals, noted
+from cnntrain.training.signals import Interrupted, Signals, noted
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,8 @@ class Session:
         self._trainer: Trainer | None = None
         self._notes = list(earlier.record.notes) if earlier else []
         self._started = earlier.record.started if earlier else now()
-        self._clock = time.perf_counter()
+        self._clock = time.perf_counter() - (earlier.record.timings.get("total", 0.0) if earlier else 0.0)
+        self._best = earlier.record.best if earlier else None
         self._asked = earlier.record.asked if earlier and not earlier.forces else as_json(job.asked)
         self._resumed = earlier.record.resumed if earlier else ()
         self._found = self._find_state(earlier) if earlier else None
@@ -119,12 +121,13 @@ class Session:
         Raises:
             TrainingError: The loss is not finite, or the memory is used up.
             DataError: A picture has gone or changed since it was looked at.
-            InterruptedRunError: Ctrl-C or SIGTERM; what was done so far is saved.
+            InterruptedRunError: Ctrl-C or SIGTERM, be it too late; what was done so far is saved.
             WriteError: A file cannot be written.
         """
         signals = Signals(self._on_stop)
         try:
-            with noted(signals), failures_told(self._job.config, self._job.data_set.examples):
+            config, tell = self._job.config, lambda line: self._on_event(Message(line))
+            with noted(signals), memory_watched(config, tell), failures_told(config, self._job.data_set.examples):
                 self._train(signals)
                 self._finish()
         except KeyboardInterrupt as error:
@@ -133,11 +136,17 @@ class Session:
         except BaseException as error:
             self._give_up("failed", str(error) if isinstance(error, CnntrainError) else repr(error))
             raise
+        try:
+            signals.obey()
+        except Interrupted as error:  # it came too late to stop this training, but not what would have come after it
+            raise InterruptedRunError(
+                f"interrupted when {self._directory.path} was finished", error.signal_number
+            ) from error
 
     def _kept(self) -> str:
         """Where an interrupted run stands, and what it leaves."""
         place, model = self._progress.place, self._directory.model
-        if self._progress.best:
+        if self._progress.best and model.exists():
             return f"{place}; the best model so far is in {model}"
         return (
             f"{place}; no epoch{' at data.image_size' if self._progress.history else ''} was over, so there is no model"
@@ -171,9 +180,9 @@ class Session:
     def _train(self, signals: Signals) -> None:
         with temporary_folder(self._directory.path) as folder:
             self._trainer = trainer = self._make_trainer(folder, signals)
-            if self._found:
-                self._go_on(trainer, self._found)
             try:
+                if self._found:
+                    self._go_on(trainer, self._found)
                 trainer.run()
             finally:
                 trainer.restore_best()
@@ -181,7 +190,6 @@ class Session:
     def _go_on(self, trainer: Trainer, found: Found) -> None:
         """Puts the trainer where a state has left it."""
         trainer.resume(found.state)
-        self._clock -= trainer.progress.timings.get("total", 0.0)
         write_history(self._directory.history, trainer.progress.history)
         for path in found.damaged:
             self._on_event(Message(f"warning: {path} is damaged; the state before it is taken"))
@@ -277,7 +285,7 @@ class Session:
             data=_as_recorded(job.data_set),
             asked=self._asked,
             smoke=job.smoke,
-            best=self._progress.best,
+            best=self._progress.best if self._trainer else self._best,
             timings=dict(self._progress.timings),
             interpolation=self._progress.interpolation,
             resumed=self._resumed,

@@ -61,13 +61,17 @@ class Signals:
 def noted(signals: Signals) -> Iterator[None]:
     """Lets SIGINT, SIGTERM and SIGUSR1 be noted while the block runs; only the main thread can do that.
 
+    A signal that whoever started the process lets it ignore, as a shell does with Ctrl-C for what runs behind it, stays
+    ignored, and one that is handled outside of Python is left alone.
+
     Python's own handlers run between two of its instructions, so they would have to wait for a batch in TensorFlow to
     end. What `set_wakeup_fd` writes is read by a thread, which waits for nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = [*_STOPS, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else [])]
+    known = [*_STOPS, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else [])]
+    numbers = [number for number in known if signal.getsignal(number) not in (signal.SIG_IGN, None)]
     reader, writer = socket.socketpair()
     writer.setblocking(False)
     before: dict[int, Any] = {number: signal.signal(number, _do_nothing) for number in numbers}

@@ -191,10 +191,10 @@ class Train(Section):
     features: Features = Features()
     """How the outputs of frozen layers are stored and used."""
     save_every: Count | None = None
-    """Steps after which a state to resume from is saved within an epoch, besides those that are saved between epochs."""
+    """Steps within an epoch after which a state to resume from is saved, besides those between epochs."""
     on_nan: Literal["stop", "rollback"] = "stop"
     """What happens when the loss or a weight is no longer finite: `stop` ends the run, `rollback` goes back to the last
-    saved state and halves the learning rate of the stage, three times at most."""
+    state between two epochs and halves the learning rates of the stage, three times at most."""
     stages: Annotated[tuple[Stage, ...], Field(strict=False)] = ()
     """Parts of the training, one after another; absent: one stage. Each begins with the best weights of the one
     before, or goes on with the last ones where it only changes `image_size`."""
