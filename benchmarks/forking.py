@@ -65,6 +65,15 @@ class Child:
         if self.poll() is None:
             os.kill(self.pid, number)
 
+    def end(self, seconds: float) -> int:
+        """How it ended. One that still runs after so many seconds tells where it hangs, and is killed."""
+        if self.wait(seconds) is None:
+            self.send(signal.SIGUSR2)
+            self.wait(5.0)
+            self.send(signal.SIGKILL)
+            self.wait(60.0)
+        return self.code if self.code is not None else -signal.SIGKILL
+
     def said(self) -> str:
         """What it has printed."""
         return self.output.read_text(encoding="utf-8", errors="replace")
@@ -115,7 +124,7 @@ def _redirect(output: Path) -> None:
 def run(arguments: Sequence[str], output: Path, *, before: Callable[[], None] = lambda: None) -> None:
     """Runs a command to its end. Raises SystemExit with what it said if that is not a good one."""
     child = start(arguments, output, before=before)
-    if child.wait(600) != 0:
+    if child.end(600) != 0:
         raise SystemExit(f"cnntrain {' '.join(arguments)} ends with {child.code}: {child.said()[-2000:]}")
 
 

@@ -19,7 +19,7 @@ from benchmarks.writes import kill_before
 SHORT = ["--set", "train.epochs=2", "--set", "train.save_every=20"]  # for the boundaries: every kind of write in 3 s
 AGAIN = 50  # the run that goes on is killed too, before one of its first so many changes
 WHILE_TRAINING = 0.8  # part of the random kills after the first state
-LIMIT = 600.0  # seconds of a process
+LIMIT = 300.0  # seconds of a process
 Outcome = dict[str, bytes]
 
 
@@ -69,11 +69,13 @@ def _phase(run_dir: Path) -> str:
 
 def _killed(child: Child, run_dir: Path, found: Result) -> bool:
     """Whether a process was killed; what else than a good end befell it is noted."""
-    if child.code == -signal.SIGKILL:
+    if "most recent call first" in child.said():
+        found.broken = f"hangs after {found.kills.total()} kills: {child.said()[-3000:]}"
+    elif child.code == -signal.SIGKILL:
         found.kills[_phase(run_dir)] += 1
     elif child.code != 0:
         found.broken = f"ends with {child.code} after {found.kills.total()} kills: {child.said()[-1000:]}"
-    return child.code == -signal.SIGKILL
+    return child.code == -signal.SIGKILL and not found.broken
 
 
 def _finished(run_dir: Path, expected: Outcome, found: Result) -> Result:
@@ -103,10 +105,7 @@ def boundary_kill(number: int, expected: Outcome) -> Result:
     for change in (number, number % AGAIN + 1, 0):
         output = Path("runs") / f"boundary_{number}.txt"
         child = start(fit(run_dir, *SHORT), output, before=lambda change=change: kill_before(change, run_dir))
-        if child.wait(LIMIT) is None:
-            child.send(signal.SIGKILL)
-            child.wait(LIMIT)
-            found.broken = f"hangs: {child.said()[-1000:]}"
+        child.end(LIMIT)
         if not _killed(child, run_dir, found):
             break
     return _finished(run_dir, expected, found)

@@ -61,3 +61,16 @@ def _is_inside(event: str, arguments: tuple[Any, ...], place: Path) -> bool:
 
 def _lies_in(path: Path, place: Path) -> bool:
     return Path(os.path.abspath(path)).is_relative_to(place)  # noqa: PTH100 - links are not followed
+
+
+def main() -> None:
+    """`python -m benchmarks.writes NUMBER FOLDER ARGUMENT...`: the command line, killed before a change of a folder."""
+    from cnntrain.cli import main as command_line
+
+    number, folder, *arguments = sys.argv[1:]
+    kill_before(int(number), Path(folder))
+    command_line(arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -5,6 +5,8 @@ import resource
 import shutil
 import subprocess
 import sys
+import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,11 +21,11 @@ from cnntrain.config import Config, load_config
 from cnntrain.config.resolving import without_weights
 from cnntrain.config.stages import plan_stages
 from cnntrain.data import memory as memory_module
-from cnntrain.data.memory import attainable_memory, machine_memory
+from cnntrain.data.memory import attainable_memory, machine_memory, memory_left
 from cnntrain.errors import TrainingError, WriteError
 from cnntrain.models.backward import kept_bytes
 from cnntrain.models.network import Network, build_network
-from cnntrain.training import room
+from cnntrain.training import memory_watch, room
 from cnntrain.training.compiling import build_optimizer
 from cnntrain.training.failures import failures_told
 from cnntrain.training.room import Memory, demand_disk, demand_memory, demand_room, disk_needed, memory_needed
@@ -152,6 +154,65 @@ def test_memory_that_the_system_does_not_tell(
         monkeypatch.delattr(os, "sysconf", raising=False)
     assert machine_memory() == 4 << 30
     assert attainable_memory() is None
+
+
+@pytest.mark.parametrize(
+    ("files", "left"),
+    [
+        pytest.param({}, None, id="not told"),
+        pytest.param({"proc/meminfo": "MemAvailable: 1048576 kB\nSwapFree: 524288 kB\n"}, 1.5, id="a machine"),
+        pytest.param(
+            {
+                "proc/meminfo": "MemAvailable: 10485760 kB\nSwapFree: 0 kB\n",
+                "proc/self/cgroup": "0::/\n",
+                "sys/fs/cgroup/memory.max": f"{4 * GB}\n",
+                "sys/fs/cgroup/memory.current": f"{3 * GB}\n",
+                "sys/fs/cgroup/memory.stat": f"anon 5\nactive_file {GB // 4}\ninactive_file {GB // 4}\n",
+            },
+            *(1.5,),
+            id="container",
+        ),
+        pytest.param(
+            {
+                "proc/meminfo": "MemAvailable: 10485760 kB\n",
+                "proc/self/cgroup": "3:memory:/\n",
+                "sys/fs/cgroup/memory/memory.limit_in_bytes": f"{4 * GB}\n",
+                "sys/fs/cgroup/memory/memory.usage_in_bytes": f"{3 * GB}\n",
+                "sys/fs/cgroup/memory/memory.stat": f"inactive_file 1\ntotal_inactive_file {GB}\n",
+            },
+            *(2.0,),
+            id="version 1",
+        ),
+    ],
+)
+def test_what_is_left_counts_the_memory_of_files(
+    system: Callable[[dict[str, str]], None], files: dict[str, str], left: float | None
+) -> None:
+    system(files)
+    assert memory_left() == (None if left is None else left * GB)
+
+
+def test_little_memory_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    config, lines, looks = _config(CONVNET, batch_size=64), list[str](), [5 * GB, 5 * GB, GB // 2, GB // 4]
+    monkeypatch.setattr(memory_watch, "machine_memory", lambda: 16 * GB)
+    monkeypatch.setattr(memory_watch, "memory_left", lambda: looks.pop(0) if len(looks) > 1 else looks[0])
+    monkeypatch.setattr(memory_watch, "_SECONDS", 0.001)
+    told = threading.Event()
+    with memory_watch.memory_watched(config, lambda line: (lines.append(line), told.set())[0]):
+        assert told.wait(30.0)
+    assert lines == [
+        "warning: the memory is nearly used up with batches of 64 pictures of 16x16 pixels; if the system kills this "
+        "run, lower data.batch_size or data.image_size, or take a smaller network"
+    ]
+
+
+@pytest.mark.parametrize("left", [5 * GB, None])
+def test_enough_memory_is_not_told(monkeypatch: pytest.MonkeyPatch, left: int | None) -> None:
+    monkeypatch.setattr(memory_watch, "machine_memory", lambda: 16 * GB)
+    monkeypatch.setattr(memory_watch, "memory_left", lambda: left)
+    monkeypatch.setattr(memory_watch, "_SECONDS", 0.001)
+    with memory_watch.memory_watched(_config(CONVNET), pytest.fail):
+        time.sleep(0.05)
 
 
 # How much memory a training takes
@@ -386,8 +447,8 @@ def test_a_full_disk_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     network = build_network(config, 3)
     needed = disk_needed(config, network, pictures=(10, 5))
     weights = 4 * network.model.count_params()
-    # three states with weights, two moments, the best of the run and of the stage; the model twice; small files
-    assert needed == 3 * 5 * weights + 2 * weights + (10 << 20)
+    # four states with weights, two moments, the best of the run and of the stage; the model twice; small files
+    assert needed == 4 * 5 * weights + 2 * weights + (10 << 20)
     run = tmp_path / "a" / "run"
     free = [needed]
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(GB, GB - free[0], free[0]))
@@ -397,7 +458,7 @@ def test_a_full_disk_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     with pytest.raises(WriteError) as caught:
         demand_room(config, network, run, pictures=(10, 5))
     assert str(caught.value) == (
-        f"{run} needs about 10.8 MB for the states and the model of this training, and its disk has 1.0 MB free; free "
+        f"{run} needs about 10.9 MB for the states and the model of this training, and its disk has 1.0 MB free; free "
         "some room or choose another place"
     )
     (run / "state").mkdir(parents=True)
