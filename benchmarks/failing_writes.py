@@ -45,7 +45,7 @@ COMMANDS = {
 # A full disk stays full; an input/output error strikes once.
 ERRORS = {"ENOSPC": (errno.ENOSPC, True), "EIO": (errno.EIO, False)}
 Files = dict[str, bytes]
-_WITHOUT = ("link", "sendfile")  # calls that have a way round: no second name, and copying by hand
+_WITHOUT = ("link", "sendfile", "nameless")  # calls with a way round: no second name, copying by hand, a hidden name
 
 
 @dataclass(frozen=True)

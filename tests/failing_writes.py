@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-_NEEDS_ROOM = {"open", "write", "sendfile", "mkdir", "link", "symlink", "posix_fallocate", "ftruncate"}
+_NAMELESS = getattr(os, "O_TMPFILE", 0)  # a file that never gets a name, in the folder that is opened
+_NEEDS_ROOM = {"open", "nameless", "write", "sendfile", "mkdir", "link", "symlink", "posix_fallocate", "ftruncate"}
 _BY_PATH = ("mkdir", "link", "symlink", "rename", "replace")  # the last argument that is a path counts
 _BY_DESCRIPTOR = ("fsync", "sendfile", "ftruncate", "posix_fallocate")
 
@@ -121,7 +122,8 @@ def _path_of(descriptor: int) -> str | None:
 def _os_open(disk: Disk, real: Callable[..., int]) -> Callable[..., int]:
     def opened(path: Any, flags: int, mode: int = 0o777, **options: Any) -> int:
         if flags & os.O_CREAT and not isinstance(path, int):
-            disk.take("open", os.fsdecode(path))
+            is_nameless = flags & _NAMELESS == _NAMELESS != 0
+            disk.take("nameless" if is_nameless else "open", os.fsdecode(path))
         return real(path, flags, mode, **options)
 
     return opened
