@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-_NAMELESS = getattr(os, "O_TMPFILE", 0)  # a file that never gets a name, in the folder that is opened
+# A file that never gets a name is opened as the folder that it lies in, on Linux.
 _NEEDS_ROOM = {"open", "nameless", "write", "sendfile", "mkdir", "link", "symlink", "posix_fallocate", "ftruncate"}
 _BY_PATH = ("mkdir", "link", "symlink", "rename", "replace")  # the last argument that is a path counts
 _BY_DESCRIPTOR = ("fsync", "sendfile", "ftruncate", "posix_fallocate")
@@ -82,7 +82,7 @@ def _opening(disk: Disk, real: Callable[..., Any]) -> Callable[..., Any]:
         if isinstance(file, int) or not set(mode) & set("wxa+"):
             return real(file, mode, buffering, encoding, errors, newline, closefd, opener)
         name = os.fsdecode(file)
-        disk.take("open", name)
+        disk.take("nameless" if Path(name).is_dir() else "open", name)
         raw = _File(disk, name, mode.replace("b", "").replace("t", ""), opener)
         if buffering == 0:
             return raw
@@ -122,8 +122,7 @@ def _path_of(descriptor: int) -> str | None:
 def _os_open(disk: Disk, real: Callable[..., int]) -> Callable[..., int]:
     def opened(path: Any, flags: int, mode: int = 0o777, **options: Any) -> int:
         if flags & os.O_CREAT and not isinstance(path, int):
-            is_nameless = flags & _NAMELESS == _NAMELESS != 0
-            disk.take("nameless" if is_nameless else "open", os.fsdecode(path))
+            disk.take("open", os.fsdecode(path))
         return real(path, flags, mode, **options)
 
     return opened
