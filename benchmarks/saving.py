@@ -67,12 +67,15 @@ def _measure(given: argparse.Namespace) -> dict[str, float]:
     """What each configuration gives, with saving as it is and after every epoch."""
     found: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        source = photos(folder, train=given.images // 2, validation=given.images // 4)
+        folder = given.folder or Path(name)
+        folder.mkdir(parents=True, exist_ok=True)
+        source = folder / "photos"
+        if not source.exists():
+            photos(folder, train=given.images // 2, validation=given.images // 4)
         for config in ("vgg16_features", "vgg16_fine_tune"):
             for share in ("usual", "every"):
                 raw = json.dumps(_config(config, source, given))
-                run_python(["-c", TRAIN, raw, str(folder / f"{config}_{share}"), share], folder)
+                run_python(["-c", TRAIN, raw, str(Path(name) / f"{config}_{share}"), share], folder)
                 told = json.loads((folder / "stdout").read_text(encoding="utf-8").splitlines()[-1])
                 found |= {f"{config} {share} {key}": value for key, value in told.items()}
     return found
@@ -81,6 +84,7 @@ def _measure(given: argparse.Namespace) -> dict[str, float]:
 def main() -> None:
     parser = with_weights(options(__doc__, rounds=1))
     parser.add_argument("--images", type=int, default=2000, help="training pictures; default 2000")
+    parser.add_argument("--folder", type=Path, metavar="DIR", help="keeps photos and bank there, for another round")
     parser.add_argument("--head-epochs", type=int, default=30, help="default 30")
     parser.add_argument("--tuned-epochs", type=int, default=4, help="default 4")
     given = parser.parse_args()

@@ -20,7 +20,7 @@ from cnntrain.runs.history import read_history
 from cnntrain.runs.lock import locked
 from cnntrain.runs.run import Run
 from cnntrain.runs.state import State, States
-from cnntrain.training.events import EpochDone, Event, Message, StepDone
+from cnntrain.training.events import EpochDone, Event, Message, StageStarted, StepDone
 
 
 def _raw(folder: Path, **train: Any) -> dict[str, Any]:
@@ -253,6 +253,19 @@ def test_a_state_can_be_asked_for_while_it_trains(
     run = cnntrain.fit(_raw(split_folder, epochs=1), run_dir=tmp_path / "run", on_event=listen)
     assert run.record.status == "finished"
     assert any(steps)
+
+
+def test_the_best_model_so_far_is_put_together_at_the_end_of_a_stage(split_folder: Path, tmp_path: Path) -> None:
+    place, seen = tmp_path / "run", []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, EpochDone | StageStarted):
+            seen.append((place / "model.keras").exists())
+
+    stages = [{"name": "one", "epochs": 2}, {"name": "two", "epochs": 1}]
+    run = cnntrain.fit(_raw(split_folder, stages=stages), run_dir=place, on_event=listen)
+    assert seen == [False, False, False, True, True]
+    assert run.record.status == "finished"
 
 
 def test_a_smoke_run_goes_on_as_one(split_folder: Path, tmp_path: Path) -> None:
