@@ -16,7 +16,7 @@ import yaml
 from benchmarks.setting import CONFIGS, alternate, median, options, photos, results_of, run_python, show, with_weights
 
 TRAIN = """
-import json, sys, time
+import json, sys
 from collections import defaultdict
 import cnntrain
 from cnntrain.training import checkpoints
@@ -27,13 +27,13 @@ saving, epochs, counts, sizes = defaultdict(float), defaultdict(float), defaultd
 stage = [""]
 real, write = checkpoints.Checkpoints.save, checkpoints.States.write
 
-def save(self, take, *, is_due=False):
-    start = time.perf_counter()
-    real(self, take, is_due=is_due or share == "every")
-    saving[stage[0]] += time.perf_counter() - start
+def save(self, take, *, is_due=False, **options):
+    seconds = real(self, take, is_due=is_due or share == "every", **options)
+    saving[stage[0]] += seconds
+    return seconds
 
-def noted(self, state):
-    path = write(self, state)
+def noted(self, state, **options):
+    path = write(self, state, **options)
     counts[stage[0]] += 1
     sizes[stage[0]] = path.stat().st_size / 1e6
     return path

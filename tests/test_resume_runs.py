@@ -102,7 +102,7 @@ def test_a_finished_run_says_that_it_is_finished_and_stays_as_it_is(split_folder
     before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
     listener = _Stopping()
     again = cnntrain.fit(_raw(split_folder), run_dir=tmp_path / "run", resume=True, on_event=listener)
-    assert listener.lines == [f"{run.path} is finished; --overwrite trains it again"]
+    assert listener.lines == [f"{run.path} is finished after 3 epochs: there is nothing to go on with"]
     assert again.record == run.record
     assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
     with pytest.raises(RunError, match=r"is finished, and its configuration was another: train.epochs was 3, is 9; "):
@@ -169,6 +169,16 @@ def test_a_longer_training_can_be_forced(stopped: Path, split_folder: Path) -> N
     assert [row.epoch for row in run.history] == [1, 2, 3, 4, 5]
     assert run.config.train.epochs == 5
     assert run.record.resumed[0].forced == ("train.epochs was 3, is 5",)
+
+
+def test_another_network_cannot_be_forced_and_leaves_the_run_as_it_is(stopped: Path, split_folder: Path) -> None:
+    raw = _raw(split_folder)
+    raw["model"]["blocks"] = [{"filters": 5}]
+    before = {path: path.read_bytes() for path in stopped.rglob("*") if path.is_file()}
+    with pytest.raises(RunError, match="the state is of another network"):
+        cnntrain.fit(raw, run_dir=stopped, force_resume=True)
+    assert {path: path.read_bytes() for path in stopped.rglob("*") if path.is_file()} == before
+    assert cnntrain.fit(_raw(split_folder), run_dir=stopped, resume=True).record.status == "finished"
 
 
 def test_a_damaged_newest_state_is_told_and_the_one_before_gives_the_same_run(

@@ -89,11 +89,19 @@ from cnntrain.training.signals import Signals, noted
 def twice():
     for _ in range(2):
         os.kill(os.getpid(), signal.{name})
-        time.sleep(0.3)
+        time.sleep(0.5)
 with noted(Signals()):
     threading.Thread(target=twice, daemon=True).start()
     hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)  # minutes in C, as a long batch is
 """
+
+
+def test_a_signal_that_is_passed_on_at_once_is_the_same_wish() -> None:
+    told: list[int] = []
+    signals = Signals(told.append)
+    for _ in range(3):
+        signals.note(signal.SIGTERM)
+    assert told == [signal.SIGTERM]
 
 
 @pytest.mark.skipif(not ON_POSIX, reason="os.kill ends the process at once on Windows")

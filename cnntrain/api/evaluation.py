@@ -212,6 +212,8 @@ def _warnings(run: Run, name: str, trusted: "Trusted") -> Iterator[str]:
 
     if run.record.smoke:
         yield SMOKE_NOTE
+    if run.record.status != "finished":
+        yield f"the run is not finished ({run.record.status}): its model is the best of its first epochs"
     if before := sum(picture["split"] == name for picture in run.record.data.get("skipped", ())):
         yield f"{before} bad {name} pictures were left out when the run was fitted; run.json lists them"
     if trusted.skipped:

@@ -78,7 +78,7 @@ def fit(
             demand_same(before, loaded.config, smoke=smoke, force=force_resume)
         if before is not None and before.record.status == "finished":
             _tidy_up(before)
-            listener(Message(f"{path} is finished; --overwrite trains it again"))
+            listener(Message(f"{path} is finished after {len(before.history)} epochs: there is nothing to go on with"))
             return before
         if before is None:
             check_vacant(path, overwrite=overwrite or goes_on)

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 @click.option("--overwrite", is_flag=True, help="Replace an earlier run in the same folder.")
 @click.option("--resume", is_flag=True, help="Go on with the run in the same folder; begin it if there is none.")
 @click.option(
-    "--force-resume", is_flag=True, help="Go on though code, configuration or data differ; the run records it."
+    "--force-resume",
+    is_flag=True,
+    help="Go on though code, configuration or data differ (but not the network); the run records it.",
 )
 @click.option(
     "--smoke",
@@ -53,7 +55,11 @@ def command(
     device: Literal["auto", "cpu", "gpu"],
     as_json: bool,
 ) -> None:
-    """Train the model that CONFIG describes; the last line printed is the run directory."""
+    """Train the model that CONFIG describes; the last line printed is the run directory.
+
+    Ctrl-C and SIGTERM save at the end of the batch and end with 130 and 143; a second one ends at once. SIGUSR1 saves
+    and goes on.
+    """
     from cnntrain import api
     from cnntrain.cli.progress import shown_progress
 

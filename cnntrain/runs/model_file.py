@@ -91,7 +91,8 @@ def _members(path: Path) -> Iterator[Mapping[str, Span]]:
             yield open_members(file, [*KERAS_MEMBERS, MEMBER])
     except FileNotFoundError as error:
         raise ModelFileError(
-            f"the model {path} does not exist; was the run interrupted before its first epoch?"
+            f"the model {path} does not exist: a run has one once a stage of it is over or a signal has stopped it; go "
+            "on with it with cnntrain fit CONFIG --resume"
         ) from error
     except Exception as error:  # layers raise whatever they like where options do not fit together
         raise ModelFileError(f"{path} is not a model that cnntrain wrote ({told(error)}); fit the run again") from error

@@ -18,7 +18,9 @@ from cnntrain.training.progress import Progress, Weights
 
 _KEPT_SETS = ("best_weights", "stage_weights", "head_weights")
 _NOW = "now"
-_FOREIGN = "the state is of another network, another optimizer or another cnntrain; train anew with --overwrite"
+_FOREIGN = (
+    "the state is of another network or another cnntrain; choose another --run-dir, or train anew with --overwrite"
+)
 _SHARE = 25.0  # a state is due after that many times the seconds that the last one took
 
 
@@ -103,15 +105,25 @@ class Checkpointed:
         info = {"progress": progress.to_json(), "sets": places, "averaged": average.steps if average else 0}
         return State(arrays, self.frozen(), info)
 
+    def demand_fit(self, state: State) -> None:
+        """Makes sure that a state is of this network and has a stage that there is. Raises RunError."""
+        number = state.info["progress"]["stage"]
+        if number > self._stage_count:
+            raise RunError(f"the state is of stage {number}, and there are {self._stage_count}; add that one again")
+        weights, frozen = self._model.weights, self.frozen()
+        moving = [tuple(weights[index].shape) for index in self._moving]
+        sets = [[array.shape for array in _part(state, f"set_{place}")] for place in state.info["sets"].values()]
+        fixed = {name: array.shape for name, array in state.frozen.items() if name in frozen}
+        if any(shapes != moving for shapes in sets) or fixed != {name: array.shape for name, array in frozen.items()}:
+            raise RunError(_FOREIGN)
+
     def put_back(self, state: State) -> Restored:
         """Gives the network the weights of a state, and whoever asks the rest.
 
         Raises:
             RunError: The arrays of the state are not those of the network, or its stage is not there.
         """
-        number = state.info["progress"]["stage"]
-        if number > self._stage_count:
-            raise RunError(f"the state is of stage {number}, and there are {self._stage_count}; add that one again")
+        self.demand_fit(state)
         frozen = {int(name.partition("/")[2]): array for name, array in state.frozen.items()}
         whole: Weights = [frozen.get(index, _array(weight)) for index, weight in enumerate(self._model.weights)]
         sets = {
@@ -129,8 +141,6 @@ class Checkpointed:
 
     def _completed(self, whole: Weights, moving: Weights) -> Weights:
         """All weights of the network, of which those that may change are given."""
-        if len(moving) != len(self._moving):
-            raise RunError(_FOREIGN)
         completed = list(whole)
         for index, array in zip(self._moving, moving, strict=True):
             completed[index] = array
@@ -180,16 +190,13 @@ class Checkpoints:
         return self._states.read_anchor(frozen)
 
 
-def assign(variables: Sequence[Any], values: Sequence[npt.NDArray[Any]]) -> None:
-    """Gives variables their values.
-
-    Raises:
-        RunError: Their numbers or shapes differ.
-    """
+def assign(variables: Sequence[Any], values: Sequence[npt.NDArray[Any]]) -> bool:
+    """Gives variables their values, if their numbers and shapes are the same; tells whether they are."""
     if [tuple(variable.shape) for variable in variables] != [value.shape for value in values]:
-        raise RunError(_FOREIGN)
+        return False
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
+    return True
 
 
 def _array(variable: Any) -> npt.NDArray[Any]:

@@ -80,9 +80,11 @@ def nearly_out_of_memory(config: Config) -> str:
 def _batches(config: Config) -> str:
     """The batches of a training by number and size of their pictures, of the largest where there are several sizes."""
     height, width = max((stage.image_size for stage in plan_stages(config)), key=math.prod)
-    return f"batches of {config.data.batch_size} pictures of {height}x{width} pixels"
+    count = config.data.batch_size
+    return f"batches of {count} picture{'s' if count > 1 else ''} of {height}x{width} pixels"
 
 
 def _advice(config: Config) -> str:
     cache = "set data.cache to disk, " if config.data.cache == "memory" else ""
-    return f"{cache}lower data.batch_size or data.image_size, or take a smaller network"
+    lower = "data.batch_size or data.image_size" if config.data.batch_size > 1 else "data.image_size"
+    return f"{cache}lower {lower}, or take a smaller network"

@@ -224,19 +224,20 @@ class Trainer:
             self._put_back(restored, stage, inputs)
 
     def _put_back(self, restored: Restored, stage: StagePlan, inputs: StageInputs) -> None:
-        """Gives optimizer and average the values that they had.
+        """Gives average and optimizer the values that they had.
 
         The learning rate is another in proportion where the run has gone back, or was forced to take another.
         """
+        averages, steps = restored.average
+        if self._average and assign(self._average.averages, averages):
+            self._average.steps = steps
         self._optimizer.build(inputs.model.trainable_variables)
-        assign(optimizer_variables(self._optimizer), restored.optimizer)
         ratio = stage.learning_rate * self.progress.rate_factor / restored.rate
-        if stage.schedule is None and ratio != 1.0:
-            self._optimizer.learning_rate = float(self._optimizer.learning_rate) * ratio
         self.progress.stage_rate = stage.learning_rate
-        if self._average:
-            averages, self._average.steps = restored.average
-            assign(self._average.averages, averages)
+        if not assign(optimizer_variables(self._optimizer), restored.optimizer):
+            self._on_event(Message("warning: the optimizer begins anew, since the state is of another"))
+        elif stage.schedule is None and ratio != 1.0:
+            self._optimizer.learning_rate = float(self._optimizer.learning_rate) * ratio
 
     def _run_epoch(self, stage: StagePlan, inputs: StageInputs) -> None:
         """Trains and validates once, keeps the weights if they are the best so far, and saves a state."""
@@ -256,8 +257,8 @@ class Trainer:
             self._end_stage()
         else:
             self._reduce_rate(stage, row, inputs.model.optimizer)
-        is_wished = self._signals.take_wish() or self._signals.stops
-        self._save(is_due=is_over or rolls_back or is_wished)
+        is_wished = self._signals.take_wish()
+        self._save(is_due=is_over or rolls_back or self._signals.stops, is_wished=is_wished)
         self._on_epoch(self.progress)
         self._signals.obey()
 
@@ -288,9 +289,9 @@ class Trainer:
     def _obey_within(self, watch: EpochWatch) -> None:
         """Saves and ends within an epoch, if that was asked for."""
         every = self._config.train.save_every
-        is_wished = self._signals.take_wish() or self._signals.stops
-        if is_wished or (every and self.progress.step % every == 0):
-            self._save(metrics=watch.metrics, is_due=True)
+        is_wished, is_due = self._signals.take_wish(), bool(every and self.progress.step % every == 0)
+        if is_wished or is_due or self._signals.stops:
+            self._save(metrics=watch.metrics, is_due=True, is_wished=is_wished)
         self._signals.obey()
 
     def _measure(self, stage: StagePlan, inputs: StageInputs, trained: Mapping[str, float]) -> EpochRow:
@@ -373,11 +374,13 @@ class Trainer:
             optimizer.learning_rate = rate
             self._on_event(Message(f"no better {monitor}: learning rate {row.learning_rate:.3g} -> {rate:.3g}"))
 
-    def _save(self, *, is_due: bool = False, metrics: Sequence[Any] = ()) -> None:
+    def _save(self, *, is_due: bool = False, is_wished: bool = False, metrics: Sequence[Any] = ()) -> None:
         """Saves a state, if it is due or time allows. Raises NotFiniteError where it would be of no use."""
         is_between = self.progress.step == 0
         take = lambda: self._state(metrics)  # noqa: E731
-        self._spend("saving", self._checkpoints.save(take, is_due=is_due, is_between_epochs=is_between))
+        self._spend("saving", self._checkpoints.save(take, is_due=is_due or is_wished, is_between_epochs=is_between))
+        if is_wished:
+            self._on_event(Message(f"saved at {self.progress.place}, as a signal asked"))
 
     def _spend(self, part: str, seconds: float) -> None:
         timings = self.progress.timings

@@ -131,7 +131,7 @@ class Session:
                 self._train(signals)
                 self._finish()
         except KeyboardInterrupt as error:
-            self._give_up("interrupted", "interrupted by a signal")
+            self._give_up("interrupted", f"by a signal at {self._progress.place}")
             raise InterruptedRunError(f"interrupted at {self._kept()}", getattr(error, "signal_number", 2)) from error
         except BaseException as error:
             self._give_up("failed", str(error) if isinstance(error, CnntrainError) else repr(error))
@@ -160,14 +160,15 @@ class Session:
     def _find_state(self, earlier: Earlier) -> Found:
         """The state to go on from. Raises RunError where that would not be the same training."""
         stages = plan_stages(self._job.config)
-        frozen = Checkpointed(self._job.network, stages, keeps_head=False).frozen()
-        found = self._states.read(frozen)
+        checkpointed = Checkpointed(self._job.network, stages, keeps_head=False)
+        found = self._states.read(checkpointed.frozen())
         differing = differences(found.state.info["about"], self._identity)
         if differing and not earlier.forces:
             raise RunError(
                 f"{self._directory.path} cannot be gone on with as if nothing had happened: {'; '.join(differing)}; "
                 "put that back, take --force-resume, or train anew with --overwrite"
             )
+        checkpointed.demand_fit(found.state)
         at = found.state.info["progress"]
         forced = tuple(differing)
         self._resumed = (*self._resumed, Resumed(now(), len(at["history"]) + 1, at["step"], forced))

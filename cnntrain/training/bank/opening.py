@@ -83,7 +83,8 @@ class FeatureBanks:
         found = {split.name: self._features(split, str(cut.cut)) for split in splits}
         count, made = sum(split.rows for split in splits), sum(done for _, done in found.values())
         seconds = time.perf_counter() - start
-        how = f"{made / seconds:.1f} images/s" if made else "found in the cache"
+        rate = f"{made / seconds:.1f} images/s"
+        how = "found in the cache" if not made else rate if made == count else f"{made:,} were made now, {rate}"
         self._on_event(Message(f"the features of {count:,} pictures at {cut.cut} took {seconds:.1f} s ({how})"))
         return {name: features for name, (features, _) in found.items()}
 
