@@ -21,7 +21,7 @@ _NOW = "now"
 _FOREIGN = (
     "the state is of another network or another cnntrain; choose another --run-dir, or train anew with --overwrite"
 )
-_SHARE = 25.0  # a state is due after that many times the seconds that the last one took
+_SHARE = 50.0  # a state is due after that many times the seconds that the last one took
 
 
 @dataclass(frozen=True)
