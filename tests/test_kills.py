@@ -57,8 +57,20 @@ def started(config: Path, run_dir: Path, *, killed_before: int = 0) -> "subproce
     """A process that trains or goes on."""
     program = ["benchmarks.writes", str(killed_before), str(run_dir)] if killed_before else ["cnntrain"]
     command = [sys.executable, "-m", *program, "fit", str(config), "--run-dir", str(run_dir), "--resume"]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, cwd=ROOT, text=True, encoding="utf-8", **pipes)  # type: ignore[call-overload]
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        text=True,
+        encoding="utf-8",
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=_hear_sigint,
+    )
+
+
+def _hear_sigint() -> None:
+    """What a shell runs behind it ignores SIGINT, and so would every child of it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def ended(process: "subprocess.Popen[str]") -> tuple[int, str]:
