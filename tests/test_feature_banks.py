@@ -176,8 +176,8 @@ def test_a_full_disk_ends_in_training_on_pictures(fit: Fit, monkeypatch: pytest.
 
 def test_a_limit_that_is_too_low_ends_in_training_on_pictures(fit: Fit) -> None:
     trainer, _ = fit.trainer()
-    shelf = trainer._banks._shelf
-    trainer._banks._shelf = Shelf(shelf.folder, 100)
+    shelf = trainer._inputs._banks._shelf
+    trainer._inputs._banks._shelf = Shelf(shelf.folder, 100)
     rows = trainer.run().history
     assert "CNNTRAIN_CACHE_LIMIT" in fit.messages[0]
     assert "do not fit" in fit.messages[0]
@@ -187,14 +187,14 @@ def test_a_limit_that_is_too_low_ends_in_training_on_pictures(fit: Fit) -> None:
 def test_a_bank_that_goes_while_it_is_read_does_no_harm(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = fit(epochs=3)
     trainer, _ = fit.trainer(epochs=3)
-    folder = trainer._banks._shelf.folder
-    run_epochs = Trainer._run_epochs
+    folder = trainer._inputs._banks._shelf.folder
+    run_epochs = Trainer._run_epoch
 
     def gone(self: Trainer, *arguments: Any) -> None:
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)
         run_epochs(self, *arguments)
 
-    monkeypatch.setattr(Trainer, "_run_epochs", gone)
+    monkeypatch.setattr(Trainer, "_run_epoch", gone)
     assert _values(trainer.run().history) == _values(whole)
 
 
@@ -204,17 +204,17 @@ def test_a_picture_that_changes_meanwhile_spoils_no_bank(fit: Fit, split_folder:
     first.write_bytes(second.read_bytes())
     with pytest.raises(DataError, match=f"{first.name} has gone or changed since it was looked at"):
         trainer.run()
-    assert not list(trainer._banks._shelf.folder.rglob("*.npy"))
+    assert not list(trainer._inputs._banks._shelf.folder.rglob("*.npy"))
 
 
 def test_a_bank_that_is_removed_while_it_is_opened_is_made_again(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
     first = fit()
     trainer, _ = fit.trainer()
-    opened, folder = Bank.open, trainer._banks._shelf.folder
+    opened, folder = Bank.open, trainer._inputs._banks._shelf.folder
 
     def removed(self: Bank, views: int) -> Any:
         monkeypatch.setattr(Bank, "open", opened)
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)
         return opened(self, views)
 
     monkeypatch.setattr(Bank, "open", removed)
@@ -225,9 +225,9 @@ def test_a_bank_that_is_removed_while_it_is_opened_is_made_again(fit: Fit, monke
 def test_banks_in_use_are_not_the_oldest(fit: Fit) -> None:
     trainer, _ = fit.trainer()
     trainer.run()
-    (first, *_) = trainer._banks._shelf.folder.glob("*/bank.json")
+    (first, *_) = trainer._inputs._banks._shelf.folder.glob("*/bank.json")
     os.utime(first, (0, 0))
-    trainer._banks.touch()
+    trainer._inputs._banks.touch()
     assert first.stat().st_mtime > 0
 
 
@@ -243,7 +243,7 @@ def test_nothing_is_opened_where_there_is_nothing_to_interpolate(fit: Fit) -> No
 @pytest.fixture
 def pictures(fit: Fit) -> tuple[Network, Pictures]:
     trainer, network = fit.trainer()
-    return network, trainer._open_pictures((12, 12)).train
+    return network, trainer._inputs._open_pictures((12, 12)).train
 
 
 def _key(network: Network, pictures: Pictures, *, cut: str = "tiny_conv2", **changes: Any) -> str:
@@ -266,7 +266,7 @@ def test_a_key_is_the_same_for_the_same_features(pictures: tuple[Network, Pictur
 
 def test_the_size_that_a_network_was_built_for_is_not_in_the_key(fit: Fit) -> None:
     trainer, _ = fit.trainer()
-    config, opened = trainer._config, trainer._open_pictures((12, 12)).train
+    config, opened = trainer._config, trainer._inputs._open_pictures((12, 12)).train
     head = config.model.head.model_copy(update={"pooling": "global_average"})
     model = config.model.model_copy(update={"head": head})
     found = set()
@@ -320,7 +320,7 @@ def test_pictures_that_were_not_looked_at_have_no_key(pictures: tuple[Network, P
 
 def test_opened_pictures_know_the_contents_of_their_files(fit: Fit) -> None:
     trainer, _ = fit.trainer()
-    opened = trainer._open_pictures((12, 12)).train
+    opened = trainer._inputs._open_pictures((12, 12)).train
     from cnntrain.files import sha256
 
     assert opened.checksums == tuple(sha256(path) for path in opened.paths)

@@ -6,13 +6,21 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from cnntrain.training.signals import Interrupted, Signals, noted
 
 ON_POSIX = os.name == "posix"
+
+
+@pytest.fixture(autouse=True)
+def heard() -> Iterator[None]:
+    """What a shell runs behind it ignores SIGINT; the tests want it heard wherever they run."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def _wait(condition: Callable[[], bool]) -> bool:
@@ -90,6 +98,7 @@ def twice():
     for _ in range(2):
         os.kill(os.getpid(), signal.{name})
         time.sleep(0.5)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with noted(Signals()):
     threading.Thread(target=twice, daemon=True).start()
     hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)  # minutes in C, as a long batch is

@@ -332,14 +332,14 @@ def test_pictures_of_a_size_that_is_done_are_let_go(split_folder: Path) -> None:
     stages = [{"name": "small", "image_size": [8, 8], "epochs": 1}, {"name": "usual", "epochs": 1}]
     trainer, _ = small_trainer(*small_config(split_folder, model=GLOBAL, stages=stages))
     opened: list[Any] = []
-    open_size = trainer._open_pictures
+    open_size = trainer._inputs._open_pictures
 
     def noted(size: tuple[int, int]) -> Opened:
         pictures = open_size(size)
         opened.append(weakref.ref(pictures.train.stored))
         return pictures
 
-    trainer._open_pictures = noted
+    trainer._inputs._open_pictures = noted
     trainer.run()
     gc.collect()
     assert [reference() is None for reference in opened] == [True, False]
@@ -381,9 +381,9 @@ def test_the_weights_after_a_smaller_stage_are_the_last_ones_not_the_best(split_
     at_end_of_stage: list[Any] = []
     run_stage = Trainer._run_stage
 
-    def spy(self: Trainer, number: int, stage: Any) -> None:
+    def spy(self: Trainer, stage: Any) -> None:
         at_end_of_stage.append(network.model.get_weights())
-        run_stage(self, number, stage)
+        run_stage(self, stage)
         at_end_of_stage.append(network.model.get_weights())
 
     with pytest.MonkeyPatch.context() as patch:
