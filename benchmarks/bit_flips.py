@@ -56,7 +56,7 @@ def _verdict(states: States, frozen: dict[str, np.ndarray], struck: Path) -> str
     """What reading the states says after a flip in one of the files that it reads."""
     whole = struck.read_bytes()
     try:
-        found = states.read(frozen)
+        found = states.read(lambda: frozen)
     except RunError as error:
         return "found, none is left" if struck.name in str(error) else "missed"
     if struck in found.damaged:

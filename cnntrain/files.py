@@ -17,6 +17,8 @@ from cnntrain.errors import WriteError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _CANNOT_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EACCES}  # some network file systems, for folders
+_ATTEMPTS = 20  # to make a folder that somebody else removes
+_DIGITS = 16  # of a checksum, in the name of a file
 _KEPT_OF_NAME = 40  # characters: with what makes a name temporary it stays below the 255 bytes of file systems
 _TEMPORARY = re.compile(r"\.\d+\.[a-z0-9_]{8}\..+", re.DOTALL | re.ASCII)  # process, chance, what it becomes
 
@@ -35,6 +37,19 @@ def reported(path: Path) -> Iterator[None]:
         raise WriteError(f"cannot write {path}: {error.strerror or error}; {advice}") from error
 
 
+def make_folder(folder: Path) -> None:
+    """Makes a folder and those above it where they are missing, also while somebody else removes them.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    for _ in range(_ATTEMPTS):
+        with suppress(FileExistsError, FileNotFoundError):  # it was there a moment ago, or that above it
+            folder.mkdir(parents=True, exist_ok=True)
+            return
+    folder.mkdir(parents=True, exist_ok=True)
+
+
 @contextmanager
 def needed_folder(folder: Path) -> Iterator[None]:
     """Makes a folder and those above it where they are missing; those of them that are empty at the end are removed.
@@ -44,7 +59,7 @@ def needed_folder(folder: Path) -> Iterator[None]:
     """
     made = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         for place in made:
             sync_folder(place.parent)
         yield
@@ -256,6 +271,38 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
         prefix = f".{os.getpid()}."
         with tempfile.TemporaryDirectory(".tmp", prefix, dir=parent, ignore_cleanup_errors=True) as name:
             yield Path(name)
+
+
+def short_checksum(content: bytes | memoryview) -> str:
+    """What files carry in their names: the first 16 hexadecimal digits of the SHA-256 of their bytes."""
+    return hashlib.sha256(content).hexdigest()[:_DIGITS]
+
+
+def named_checksum(path: Path) -> str:
+    """The checksum that a file `NAME-CHECKSUM.SUFFIX` should have by its name."""
+    return path.stem.rpartition("-")[2]
+
+
+def has_named_checksum(path: Path) -> bool:
+    """Whether a file has the checksum of its name. Reads all of it, in pieces; false where it cannot be read."""
+    try:
+        return sha256(path)[:_DIGITS] == named_checksum(path)
+    except OSError:
+        return False
+
+
+def nearest_folder(path: Path) -> Path:
+    """What stands already of a path: itself, or else the nearest folder above it."""
+    return next(place for place in (path, *path.parents) if place.exists())
+
+
+def folder_size(folder: Path) -> int:
+    """Bytes of all files in a folder, of which some may go meanwhile; 0 where there is no folder."""
+    size = 0
+    for path in folder.rglob("*"):
+        with suppress(OSError):
+            size += path.stat().st_size if path.is_file() else 0
+    return size
 
 
 def sha256(path: str | Path) -> str:

@@ -23,12 +23,12 @@ from cnntrain.config import load_config
 from cnntrain.errors import ModelFileError
 from cnntrain.models.backbones import backbones
 from cnntrain.models.network import build_network
-from cnntrain.models.untrusted import allowed
-from cnntrain.models.untrusted.hdf5 import read_hdf5
-from cnntrain.models.untrusted.restoring import check_storable, restore_network
-from cnntrain.models.untrusted.span import open_regular
 from cnntrain.models.weights import load_weights
 from cnntrain.runs.model_file import load_model, read_class_names, save_model
+from cnntrain.untrusted import allowed
+from cnntrain.untrusted.hdf5 import read_hdf5
+from cnntrain.untrusted.restoring import check_storable, restore_network
+from cnntrain.untrusted.span import open_regular
 from tests.hostile_models import (
     FLAT,
     HOSTILE,
@@ -164,7 +164,7 @@ def test_every_option_of_a_convnet_can_be_stored(tmp_path: Path, name: str, mixe
 @pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize("color", ["rgb", "grayscale"])
 def test_every_kind_of_backbone_can_be_stored(name: str, color: str) -> None:
-    """The tables of `models.untrusted.allowed` are literal; a new version of Keras may need new lines."""
+    """The tables of `untrusted.allowed` are literal; a new version of Keras may need new lines."""
     with keras.StatelessScope(initialize_variables=False):
         model = network(pretrained(name), color=color)
         check_storable(model)

@@ -85,7 +85,7 @@ def _states(made: Made) -> States:
 
 def _resumed(made: Made, stop: _Stop) -> Trainer:
     trainer = _made(made, stop)
-    trainer.resume(trainer._checkpoints._states.read(trainer.frozen()).state)
+    trainer.resume(trainer._checkpoints._states.read(trainer.frozen).state)
     return trainer
 
 
@@ -131,13 +131,13 @@ def test_a_state_holds_what_trains_and_frozen_weights_lie_apart(
     made = CASES["head"](split_folder, tiny_backbone, monkeypatch)
     trainer = _made(made, _Stop(0))
     trainer.run()
-    state = _states(made).read(trainer.frozen()).state
+    state = _states(made).read(trainer.frozen).state
     model = trainer._network.model
     head = sum(weight.shape.num_elements() for weight in model.weights if not weight.path.startswith("tiny"))
     sets = {name.partition("/")[0] for name in state.arrays} - {"optimizer", "average", "metrics", "seeds", "info"}
     assert sum(array.size for name, array in state.arrays.items() if name.startswith("set_0")) == head
     assert len(sets) <= 2  # the weights as they are and the best of the run, which are the best of the stage
-    assert sum(array.size for array in state.frozen.values()) == model.count_params() - head
+    assert sum(array.size for array in state.frozen().values()) == model.count_params() - head
 
 
 def test_states_are_saved_within_an_epoch_as_often_as_is_asked(split_folder: Path) -> None:
@@ -165,7 +165,7 @@ def test_states_are_rare_where_saving_takes_long_and_certain_at_the_end(
     trainer.run()
     numbers = [path.name[:8] for path in sorted(_states(made).folder.glob("0*"))]
     assert numbers == ["00000001", "00000002"]  # before the first step and after the last
-    assert _states(made).read(trainer.frozen()).state.info["progress"]["is_stage_over"]
+    assert _states(made).read(trainer.frozen).state.info["progress"]["is_stage_over"]
 
 
 def _break_once(monkeypatch: pytest.MonkeyPatch, *, at: tuple[int, int], rates: list[float], times: int = 1) -> None:
@@ -245,7 +245,7 @@ def test_a_loss_that_is_not_finite_leaves_the_last_finite_state(
     trainer = _made(made, _Stop(0))
     with pytest.raises(TrainingError, match="epoch 2, batch 3"):
         trainer.run()
-    found = _states(made).read(trainer.frozen()).state
+    found = _states(made).read(trainer.frozen).state
     assert (len(found.info["progress"]["history"]), found.info["progress"]["step"]) == (1, 2)
     assert all(np.isfinite(array).all() for array in found.arrays.values() if array.dtype == np.float32)
 
@@ -262,7 +262,7 @@ def test_weights_that_are_not_finite_never_become_a_state(split_folder: Path) ->
     trainer._listener = Breaking().append
     with pytest.raises(TrainingError, match=r"the weights are not finite at epoch 1, step 2, at learning rate 0.01"):
         trainer.run()
-    assert _states(made).read(trainer.frozen()).state.info["progress"]["step"] == 1
+    assert _states(made).read(trainer.frozen).state.info["progress"]["step"] == 1
 
 
 def test_a_state_of_another_network_is_one_line(split_folder: Path) -> None:
@@ -270,7 +270,7 @@ def test_a_state_of_another_network_is_one_line(split_folder: Path) -> None:
     _made(made, _Stop(0)).run()
     other = small_config(split_folder, model=GLOBAL)
     trainer = _made(other, _Stop(0))
-    state = _states(made).read(trainer.frozen()).state
+    state = _states(made).read(trainer.frozen).state
     with pytest.raises(RunError, match="of another network or another cnntrain; choose another"):
         trainer.resume(state)
 

@@ -22,15 +22,15 @@ ARRAYS = st.dictionaries(
 
 def _state(number: int, *, frozen: float = 7.0) -> State:
     moving = {"set_0/0": np.full((3, 2), number, np.float32), "optimizer/0": np.array(number)}
-    return State(moving, {"weights/1": np.full(5, frozen, np.float32)}, {"progress": {"step": number}})
+    return State(moving, lambda: {"weights/1": np.full(5, frozen, np.float32)}, {"progress": {"step": number}})
 
 
 def _frozen() -> dict[str, np.ndarray]:
-    return dict(_state(0).frozen)
+    return dict(_state(0).frozen())
 
 
 def _number(states: States) -> int:
-    return int(states.read(_frozen()).state.info["progress"]["step"])
+    return int(states.read(_frozen).state.info["progress"]["step"])
 
 
 def _flip(path: Path, bit: int) -> None:
@@ -45,9 +45,9 @@ def test_what_is_read_is_what_was_written(
     tmp_path_factory: pytest.TempPathFactory, moving: dict, frozen: dict, words: str
 ) -> None:
     states = States(tmp_path_factory.mktemp("state"))
-    states.write(State(moving, frozen, {"progress": words}))
-    found = states.read(frozen)
-    for given_arrays, read in ((moving, found.state.arrays), (frozen, found.state.frozen)):
+    states.write(State(moving, lambda: frozen, {"progress": words}))
+    found = states.read(lambda: frozen)
+    for given_arrays, read in ((moving, found.state.arrays), (frozen, found.state.frozen())):
         assert set(read) == set(given_arrays)
         for name, array in given_arrays.items():
             assert read[name].dtype == array.dtype
@@ -78,7 +78,7 @@ def test_a_damaged_newest_state_falls_back_to_the_one_before_and_says_so(tmp_pat
     states.write(_state(1))
     newest = states.write(_state(2))
     newest.write_bytes(newest.read_bytes()[:-1])
-    found = states.read(_frozen())
+    found = states.read(_frozen)
     assert found.damaged == (newest,)
     assert found.state.info["progress"] == {"step": 1}
 
@@ -87,7 +87,7 @@ def test_a_damaged_state_is_none_of_the_two_that_are_kept(tmp_path: Path) -> Non
     states = States(tmp_path / "state")
     whole, damaged = states.write(_state(1)), states.write(_state(2))
     damaged.write_bytes(b"")
-    states.read(_frozen())
+    states.read(_frozen)
     _flip(states.write(_state(3)), 4)
     assert whole.exists()
     assert not damaged.exists()
@@ -99,7 +99,7 @@ def test_two_damaged_states_are_an_error_of_one_line(tmp_path: Path) -> None:
     for number in (1, 2):
         _flip(states.write(_state(number)), 4)
     with pytest.raises(RunError, match=r"no state in .* is whole \(00000002-.*, 00000001-.*\); train anew") as caught:
-        states.read(_frozen())
+        states.read(_frozen)
     assert "\n" not in str(caught.value)
 
 
@@ -124,7 +124,7 @@ def test_no_flipped_bit_goes_unseen(tmp_path: Path) -> None:
     draw = random.Random(6)
     for _ in range(100):
         _flip(paths[1], draw.randrange(8 * len(whole)))
-        assert states.read(_frozen()).damaged == (paths[1],)
+        assert states.read(_frozen).damaged == (paths[1],)
         paths[1].write_bytes(whole)
     assert _number(states) == 2
 
@@ -152,12 +152,12 @@ def test_the_last_anchor_stays_however_many_states_follow(tmp_path: Path) -> Non
     assert [path.name[:8] for path in sorted(states.folder.glob("0*"))] == ["00000003", "00000005", "00000006"]
     again = States(states.folder)
     assert _number(again) == 5
-    assert again.read_anchor(_frozen()).info["progress"] == {"step": 2}
+    assert again.read_anchor(_frozen).info["progress"] == {"step": 2}
     again.write(_state(7))
     anchor = min(states.folder.glob("0*"))
     assert anchor.name.startswith("00000003")
     _flip(anchor, 99)
-    assert again.read_anchor(_frozen()).info["progress"] == {"step": 7}
+    assert again.read_anchor(_frozen).info["progress"] == {"step": 7}
 
 
 def test_all_can_be_removed(tmp_path: Path) -> None:

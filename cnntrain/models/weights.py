@@ -6,10 +6,10 @@ from typing import Any
 import keras
 
 from cnntrain.errors import ModelFileError
-from cnntrain.models.untrusted.archive import CONFIG, METADATA, WEIGHTS, open_members
-from cnntrain.models.untrusted.hdf5 import Group, read_hdf5
-from cnntrain.models.untrusted.span import Span, open_regular, told
-from cnntrain.models.untrusted.stored import Pair, assign, pair, pair_in_order
+from cnntrain.untrusted.archive import CONFIG, METADATA, WEIGHTS, open_members
+from cnntrain.untrusted.hdf5 import Group, read_hdf5
+from cnntrain.untrusted.span import Span, open_regular, told
+from cnntrain.untrusted.stored import Pair, assign, pair, pair_in_order
 
 _OF_CNNTRAIN = "cnntrain.json"
 

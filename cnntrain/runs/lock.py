@@ -12,7 +12,7 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock, Timeout
 
 from cnntrain.errors import WriteError
-from cnntrain.files import needed_folder, write_json
+from cnntrain.files import make_folder, needed_folder, write_json
 from cnntrain.runs.log import now
 
 LOCK = ".cnntrain.lock"
@@ -70,7 +70,7 @@ def _acquired(path: Path) -> BaseFileLock:
         except FileNotFoundError:  # whoever made the folder has just removed it
             if attempt == _ATTEMPTS:
                 raise
-            path.mkdir(parents=True, exist_ok=True)
+            make_folder(path)
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise

@@ -11,12 +11,12 @@ import keras
 
 from cnntrain.errors import ModelFileError
 from cnntrain.files import replacing
-from cnntrain.models.untrusted.allowed import shown
-from cnntrain.models.untrusted.archive import CONFIG, KERAS_MEMBERS, METADATA, WEIGHTS, open_members
-from cnntrain.models.untrusted.hdf5 import read_hdf5
-from cnntrain.models.untrusted.restoring import restore_network
-from cnntrain.models.untrusted.span import Span, open_regular, told
-from cnntrain.models.untrusted.stored import assign, check_types, pair
+from cnntrain.untrusted.allowed import shown
+from cnntrain.untrusted.archive import CONFIG, KERAS_MEMBERS, METADATA, WEIGHTS, open_members
+from cnntrain.untrusted.hdf5 import read_hdf5
+from cnntrain.untrusted.restoring import restore_network
+from cnntrain.untrusted.span import Span, open_regular, told
+from cnntrain.untrusted.stored import assign, check_types, pair
 
 MEMBER = "cnntrain.json"
 

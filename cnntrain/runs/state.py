@@ -1,10 +1,9 @@
 """The resumable state on disk: files of arrays whose names carry what their bytes hash to, of which two are kept."""
 
-import hashlib
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +15,11 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from cnntrain.errors import RunError
-from cnntrain.files import write_bytes
+from cnntrain.files import has_named_checksum, named_checksum, short_checksum, write_bytes
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 _FORMAT = 1
 _KEPT = 2
-_DIGITS = 16  # of the checksum, in the name
 _NAME = re.compile(r"([0-9]{8,})-[0-9a-f]{16}\.safetensors")
 _INFO = "info"
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, SafetensorError)
@@ -34,12 +32,12 @@ class State:
 
     Args:
         arrays: What changes while it trains, by name.
-        frozen: What does not, by name.
+        frozen: Gives what does not, by name; asked only where that is needed, since it may be much.
         info: Everything else, of JSON's types.
     """
 
     arrays: Arrays
-    frozen: Arrays
+    frozen: Callable[[], Arrays]
     info: Mapping[str, Any]
 
 
@@ -77,7 +75,7 @@ class States:
     def write(self, state: State, *, is_anchor: bool = False) -> Path:
         """Writes a state, and removes all but this, the one before and the last anchor, and what `read` found damaged.
 
-        Only the first call writes what is frozen.
+        What is frozen is written once, by the run that begins here.
 
         Args:
             state: Its contents.
@@ -90,11 +88,11 @@ class States:
             WriteError: It cannot be written; the earlier ones are as they were.
         """
         if self._frozen is None:
-            self._frozen = self._write_frozen(state.frozen)
+            self._frozen = self._write_frozen(state.frozen())
         about = {"format": _FORMAT, "frozen": self._frozen, "anchor": "" if is_anchor else self._anchor}
         content = _packed(state.arrays, {**about, **state.info})
         earlier = self._numbered()
-        path = self.folder / f"{max(earlier, default=0) + 1:08d}-{_digits(content)}{_SUFFIX}"
+        path = self.folder / f"{max(earlier, default=0) + 1:08d}-{short_checksum(content)}{_SUFFIX}"
         write_bytes(path, content)
         whole = [earlier[number] for number in sorted(earlier, reverse=True) if earlier[number] not in self._damaged]
         self._anchor = path.name if is_anchor else self._anchor
@@ -107,11 +105,11 @@ class States:
     def __bool__(self) -> bool:
         return bool(self._numbered())
 
-    def read(self, frozen: Arrays) -> Found:
+    def read(self, frozen: Callable[[], Arrays]) -> Found:
         """Reads the newest state that is whole.
 
         Args:
-            frozen: What does not change, as it is made anew. It stands in for a damaged file if it is the same.
+            frozen: Gives what does not change, made anew. It stands in for a damaged file if it is the same.
 
         Raises:
             RunError: None is whole.
@@ -125,24 +123,25 @@ class States:
                 damaged.append(path)
                 self._damaged.add(path)
             else:
-                self._anchor = state.info["anchor"] or path.name
+                self._anchor, self._frozen = state.info["anchor"] or path.name, state.info["frozen"]
                 return Found(state, path, tuple(damaged))
         names = ", ".join(path.name for path in damaged) or "none is there"
         raise RunError(f"no state in {self.folder} is whole ({names}); train anew with --overwrite")
 
-    def read_anchor(self, frozen: Arrays) -> State:
+    def read_anchor(self, frozen: Callable[[], Arrays]) -> State:
         """Reads the last anchor, or what `read` gives where it is damaged; arguments and errors are the same."""
         try:
             return self._read(self.folder / self._anchor, frozen)
         except _UNREADABLE:
             return self.read(frozen).state
 
-    def _read(self, path: Path, frozen: Arrays) -> State:
+    def _read(self, path: Path, frozen: Callable[[], Arrays]) -> State:
         """Raises one of `_UNREADABLE` if it is damaged."""
         arrays, info = _unpacked(_checked(path))
         if info["format"] != _FORMAT:
             raise ValueError(f"{path} is of another format")
-        return State(arrays, self._read_frozen(info["frozen"], frozen), info)
+        fixed = self._read_frozen(info["frozen"], frozen)
+        return State(arrays, lambda: fixed, info)
 
     def remove(self) -> None:
         """Removes all of them; what cannot be removed stays."""
@@ -152,19 +151,24 @@ class States:
         if not frozen:
             return ""
         content = _packed(frozen, {})
-        path = self.folder / f"frozen-{_digits(content)}{_SUFFIX}"
-        if not _is_whole(path):
+        path = self.folder / _frozen_name(content)
+        if not has_named_checksum(path):
             write_bytes(path, content)
         return path.name
 
-    def _read_frozen(self, name: str, anew: Arrays) -> Arrays:
-        """Raises OSError or ValueError where it is damaged and `anew` is not the same."""
+    def _read_frozen(self, name: str, anew: Callable[[], Arrays]) -> Arrays:
+        """Raises OSError or ValueError where it is damaged and `anew` does not give the same."""
         if not name:
             return {}
         path = self.folder / name
-        if not _is_whole(path) and path.name == f"frozen-{_digits(_packed(anew, {}))}{_SUFFIX}":
-            self._write_frozen(anew)
-        return _unpacked(_checked(path))[0]
+        try:
+            return _unpacked(_checked(path))[0]
+        except (OSError, ValueError):
+            made = anew()
+            if name != _frozen_name(_packed(made, {})):
+                raise
+            self._write_frozen(made)
+            return made
 
     def _numbered(self) -> dict[int, Path]:
         """The files of all states by their numbers, not looked into."""
@@ -185,21 +189,13 @@ def _unpacked(content: bytes) -> tuple[Arrays, dict[str, Any]]:
     return arrays, json.loads(arrays.pop(_INFO).tobytes())
 
 
-def _digits(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:_DIGITS]
+def _frozen_name(content: bytes) -> str:
+    return f"frozen-{short_checksum(content)}{_SUFFIX}"
 
 
 def _checked(path: Path) -> bytes:
     """The bytes of a file. Raises ValueError if they are not those that its name stands for."""
     content = path.read_bytes()
-    if _digits(content) != path.stem.rpartition("-")[2]:
+    if short_checksum(content) != named_checksum(path):
         raise ValueError(f"{path} is damaged")
     return content
-
-
-def _is_whole(path: Path) -> bool:
-    try:
-        _checked(path)
-    except (OSError, ValueError):
-        return False
-    return True

@@ -60,13 +60,13 @@ class Checkpointed:
         self._model = model
         self._stage_count = len(stages)
         self._moving = [index for index, weight in enumerate(model.weights) if id(weight) in moving]
+        self._fixed = [index for index, weight in enumerate(model.weights) if id(weight) not in moving]
         self._seeds = [variable for variable in model.variables if id(variable) not in weights]
         self._sets = _KEPT_SETS if keeps_head else _KEPT_SETS[:-1]
 
     def frozen(self) -> Arrays:
         """The weights that never change, by name."""
-        moving = set(self._moving)
-        return {f"weights/{i}": _array(weight) for i, weight in enumerate(self._model.weights) if i not in moving}
+        return {f"weights/{index}": _array(self._model.weights[index]) for index in self._fixed}
 
     def is_finite(self) -> bool:
         """Whether all weights that may change are finite."""
@@ -103,18 +103,18 @@ class Checkpointed:
         }
         arrays = {f"{name}/{index}": array for name, part in parts.items() for index, array in enumerate(part)}
         info = {"progress": progress.to_json(), "sets": places, "averaged": average.steps if average else 0}
-        return State(arrays, self.frozen(), info)
+        return State(arrays, self.frozen, info)
 
     def demand_fit(self, state: State) -> None:
         """Makes sure that a state is of this network and has a stage that there is. Raises RunError."""
         number = state.info["progress"]["stage"]
         if number > self._stage_count:
             raise RunError(f"the state is of stage {number}, and there are {self._stage_count}; add that one again")
-        weights, frozen = self._model.weights, self.frozen()
-        moving = [tuple(weights[index].shape) for index in self._moving]
+        shapes = {index: tuple(weight.shape) for index, weight in enumerate(self._model.weights)}
+        fixed = {index: array.shape for index, array in _numbered(state.frozen(), "weights").items()}
+        moving = [shapes[index] for index in self._moving]
         sets = [[array.shape for array in _part(state, f"set_{place}")] for place in state.info["sets"].values()]
-        fixed = {name: array.shape for name, array in state.frozen.items() if name in frozen}
-        if any(shapes != moving for shapes in sets) or fixed != {name: array.shape for name, array in frozen.items()}:
+        if any(found != moving for found in sets) or any(fixed.get(i) != shapes[i] for i in self._fixed):
             raise RunError(_FOREIGN)
 
     def put_back(self, state: State) -> Restored:
@@ -124,10 +124,9 @@ class Checkpointed:
             RunError: The arrays of the state are not those of the network, or its stage is not there.
         """
         self.demand_fit(state)
-        frozen = {int(name.partition("/")[2]): array for name, array in state.frozen.items()}
-        whole: Weights = [frozen.get(index, _array(weight)) for index, weight in enumerate(self._model.weights)]
+        frozen = _numbered(state.frozen(), "weights")
         sets = {
-            name: self._completed(whole, _part(state, f"set_{place}")) for name, place in state.info["sets"].items()
+            name: self._completed(frozen, _part(state, f"set_{place}")) for name, place in state.info["sets"].items()
         }
         assign(self._model.weights, sets.pop(_NOW))
         assign(self._seeds, _part(state, "seeds"))
@@ -139,12 +138,10 @@ class Checkpointed:
         optimizer, metrics = _part(state, "optimizer"), _part(state, "metrics")
         return Restored(progress, optimizer, average, metrics, progress.stage_rate * progress.rate_factor)
 
-    def _completed(self, whole: Weights, moving: Weights) -> Weights:
-        """All weights of the network, of which those that may change are given."""
-        completed = list(whole)
-        for index, array in zip(self._moving, moving, strict=True):
-            completed[index] = array
-        return completed
+    def _completed(self, frozen: Mapping[int, npt.NDArray[Any]], moving: Weights) -> Weights:
+        """All weights of the network in order, from those that change and those that do not."""
+        whole = {**frozen, **dict(zip(self._moving, moving, strict=True))}
+        return [whole[index] for index in range(len(self._model.weights))]
 
 
 class Checkpoints:
@@ -185,7 +182,7 @@ class Checkpoints:
         self._cost = self._saved_at - start
         return self._cost
 
-    def last_between_epochs(self, frozen: Arrays) -> State:
+    def last_between_epochs(self, frozen: Callable[[], Arrays]) -> State:
         """The last state between two epochs. Raises RunError where it and the newest are damaged."""
         return self._states.read_anchor(frozen)
 
@@ -200,7 +197,8 @@ def assign(variables: Sequence[Any], values: Sequence[npt.NDArray[Any]]) -> bool
 
 
 def _array(variable: Any) -> npt.NDArray[Any]:
-    return np.array(variable.numpy())
+    array: npt.NDArray[Any] = variable.numpy()  # a copy
+    return array
 
 
 def _shared(sets: Mapping[str, Weights]) -> tuple[list[Weights], dict[str, int]]:
@@ -217,9 +215,10 @@ def _shared(sets: Mapping[str, Weights]) -> tuple[list[Weights], dict[str, int]]
 
 def _part(state: State, name: str) -> Weights:
     """The arrays of a part of a state, in order."""
-    found = {}
-    for key, array in state.arrays.items():
-        part, _, index = key.partition("/")
-        if part == name:
-            found[int(index)] = array
-    return [found[index] for index in sorted(found)]
+    return [array for _, array in sorted(_numbered(state.arrays, name).items())]
+
+
+def _numbered(arrays: Arrays, name: str) -> dict[int, npt.NDArray[Any]]:
+    """The arrays of a part by their numbers."""
+    keys = {key: key.partition("/") for key in arrays}
+    return {int(index): arrays[key] for key, (part, _, index) in keys.items() if part == name}

@@ -154,7 +154,7 @@ class Trainer:
         if rollbacks > _ROLLBACKS:
             raise TrainingError(f"{error}; going back did not help, {_ROLLBACKS} times") from error
         timings = self.progress.timings
-        self.resume(self._checkpoints.last_between_epochs(self.frozen()))
+        self.resume(self._checkpoints.last_between_epochs(self.frozen))
         self.progress.rollbacks, self.progress.rate_factor, self.progress.timings = rollbacks, factor, timings
         what = f"back to {self.progress.place} with {factor:g} of the learning rate ({rollbacks} of {_ROLLBACKS})"
         self._on_event(Message(f"{str(error).partition(';')[0]}: {what}"))

@@ -21,7 +21,6 @@ from cnntrain.data.memory import machine_memory
 from cnntrain.data.sources import find_source
 from cnntrain.models.checks import check
 from cnntrain.models.network import Network, build_network
-from cnntrain.models.untrusted.restoring import check_storable
 from cnntrain.runs.directory import RunDirectory
 from cnntrain.runtime import Device
 from cnntrain.training.bank.planning import FeaturePlan, plan_features, seconds_a_picture
@@ -30,6 +29,7 @@ from cnntrain.training.events import OnEvent, pictures_told
 from cnntrain.training.failures import out_of_memory
 from cnntrain.training.room import demand_room
 from cnntrain.training.session import Job
+from cnntrain.untrusted.restoring import check_storable
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from cnntrain.config.stages import StagePlan, plan_stages
 from cnntrain.data.decoder import preprocessing_of
 from cnntrain.data.memory import attainable_memory
 from cnntrain.errors import WriteError
+from cnntrain.files import folder_size, nearest_folder
 from cnntrain.models.backward import kept_bytes
 from cnntrain.models.cutting import frozen_cut
 from cnntrain.models.network import Network
@@ -60,7 +61,7 @@ def demand_room(config: Config, network: Network, folder: Path, *, pictures: tup
         WriteError: The folder cannot be written to, or its disk has too little room.
         TrainingError: The memory that the machine has can never suffice.
     """
-    needed = disk_needed(config, network, pictures=pictures) - _size(RunDirectory(folder).state)
+    needed = disk_needed(config, network, pictures=pictures) - folder_size(RunDirectory(folder).state)
     demand_disk(folder, needed, purpose="the states and the model of this training")
     demand_memory(config, network, pictures=pictures)
 
@@ -76,7 +77,7 @@ def demand_disk(folder: Path, needed: int, *, purpose: str) -> None:
     Raises:
         WriteError: It cannot be written to, or there is less room.
     """
-    place = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    place = nearest_folder(folder.absolute())
     try:
         with tempfile.TemporaryFile(dir=place) as stream:
             stream.write(b"\0")
@@ -121,17 +122,14 @@ def memory_needed(
         pictures: Number of training and of validation pictures.
         is_compiled: Whether steps are compiled by XLA, which can compute what waits for the backward pass again.
     """
-    stages = plan_stages(config)
-    epochs = accumulate(stage.epochs for stage in stages)
-    rows = min(config.data.batch_size, pictures[0])
-    return tuple(
-        Memory(
-            device=_weights(network) + _Trained.of(config, network, stage).device(rows, is_compiled=is_compiled),
-            host=_stored_pictures(config, network, stage, sum(pictures), "memory")
-            + (_Trained.of(config, network, stage).weights if count > 1 else 0),
-        )
-        for stage, count in zip(stages, epochs, strict=True)
-    )
+    stages, rows = plan_stages(config), min(config.data.batch_size, pictures[0])
+    needed = []
+    for stage, epochs in zip(stages, accumulate(stage.epochs for stage in stages), strict=True):
+        trained = _Trained.of(config, network, stage)
+        device = _weights(network) + trained.device(rows, is_compiled=is_compiled)
+        best = trained.weights if epochs > 1 else 0
+        needed.append(Memory(device, _stored_pictures(config, network, stage, sum(pictures), "memory") + best))
+    return tuple(needed)
 
 
 def disk_needed(config: Config, network: Network, *, pictures: tuple[int, int]) -> int:
@@ -213,14 +211,6 @@ def _stored_pictures(config: Config, network: Network, stage: StagePlan, count: 
     if config.data.cache != place or is_on_features:
         return 0
     return count * math.prod(preprocessing_of(config.data, stage.image_size).shape)
-
-
-def _size(folder: Path) -> int:
-    """Bytes of the files in a folder, which need not be there."""
-    try:
-        return sum(path.stat().st_size for path in folder.iterdir())
-    except OSError:
-        return 0
 
 
 def _gpu_memory() -> int | None:

@@ -91,6 +91,7 @@ class Session:
         self._directory = directory
         self._listener = on_event
         self._states = States(directory.state)
+        self._data = _as_recorded(job.data_set)
         self._trainer: Trainer | None = None
         self._notes = list(earlier.record.notes) if earlier else []
         self._started = earlier.record.started if earlier else now()
@@ -161,7 +162,7 @@ class Session:
         """The state to go on from. Raises RunError where that would not be the same training."""
         stages = plan_stages(self._job.config)
         checkpointed = Checkpointed(self._job.network, stages, keeps_head=False)
-        found = self._states.read(checkpointed.frozen())
+        found = self._states.read(checkpointed.frozen)
         differing = differences(found.state.info["about"], self._identity)
         if differing and not earlier.forces:
             raise RunError(
@@ -283,7 +284,7 @@ class Session:
             seed=job.config.seed,
             versions={**versions(), "code": code_digest()},
             device=asdict(job.device),
-            data=_as_recorded(job.data_set),
+            data=self._data,
             asked=self._asked,
             smoke=job.smoke,
             best=self._progress.best if self._trainer else self._best,

@@ -1,7 +1,6 @@
 """Shards: files of some pictures' features each, whose names carry what their bytes must hash to."""
 
 import errno
-import hashlib
 import io
 import math
 import mmap
@@ -16,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cnntrain.files import replacing, sha256
+from cnntrain.files import has_named_checksum, replacing, short_checksum
 
 Stored = NDArray[np.float16] | NDArray[np.float32]
 
@@ -43,7 +42,6 @@ RESERVE = 1_000_000_000  # bytes that a bank leaves free on its disk, where the 
 _STEP = 32  # a shard is made of whole batches of any usual size
 _MOST_ROWS = 512
 _BYTES = 64_000_000  # of a shard in float16, about
-_DIGITS = 16  # of the checksum, in the name
 _NAME = re.compile(r"([0-9]{5,})-([0-9a-f]{16})\.npy")
 
 
@@ -85,7 +83,7 @@ def write_shard(folder: Path, number: int, features: NDArray[np.float32]) -> Pat
     stream = io.BytesIO()
     np.save(stream, narrowed(features), allow_pickle=False)
     content = stream.getbuffer()
-    path = folder / f"{number:05d}-{hashlib.sha256(content).hexdigest()[:_DIGITS]}.npy"
+    path = folder / f"{number:05d}-{short_checksum(content)}.npy"
     with replacing(path) as temporary:
         if shutil.disk_usage(folder).free < len(content) + RESERVE:
             raise OSError(errno.ENOSPC, f"less than {RESERVE / 1e9:.0f} GB would be left on the disk")
@@ -108,7 +106,7 @@ def find_shards(folder: Path) -> dict[int, Path]:
 def is_whole(path: Path, shape: tuple[int, ...]) -> bool:
     """Whether a shard has the checksum of its name, and features (rows, *shape) in it. Reads all of it, in pieces."""
     try:
-        return sha256(path)[:_DIGITS] == path.stem.partition("-")[2] and mapped(path).features.shape == shape
+        return has_named_checksum(path) and mapped(path).features.shape == shape
     except (OSError, ValueError):
         return False
 

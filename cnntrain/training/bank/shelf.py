@@ -14,7 +14,7 @@ from typing import Any
 from filelock import BaseFileLock, FileLock, Timeout
 
 from cnntrain.errors import UsageError, WriteError
-from cnntrain.files import cache_folder, write_json
+from cnntrain.files import cache_folder, folder_size, nearest_folder, write_json
 from cnntrain.training.bank.bank import KEY, Bank, Contents
 from cnntrain.training.bank.shards import RESERVE
 
@@ -252,7 +252,7 @@ def _shelved(place: Path) -> Shelved:
         description=description if isinstance(description, dict) else {},
         count=count if isinstance(count, int) else 0,
         views=sum(1 for _ in place.glob("view_*")),
-        bytes=_size(place),
+        bytes=folder_size(place),
         last_used=_last_used(place),
     )
 
@@ -264,16 +264,6 @@ def _last_used(place: Path) -> float:
     return 0.0
 
 
-def _size(place: Path) -> int:
-    """Bytes of all files in a folder, of which some may go meanwhile."""
-    size = 0
-    for path in place.rglob("*"):
-        with suppress(OSError):
-            size += path.stat().st_size if path.is_file() else 0
-    return size
-
-
 def _free(folder: Path) -> int:
     """Bytes that banks may take of the disk that a folder is on, or will be."""
-    place = next(place for place in (folder, *folder.parents) if place.exists())
-    return max(shutil.disk_usage(place).free - RESERVE, 0)
+    return max(shutil.disk_usage(nearest_folder(folder)).free - RESERVE, 0)

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras.src.backend.common import global_state
 
-from cnntrain.models.untrusted.allowed import LARGEST_OUTPUT, check_network, is_constant
+from cnntrain.untrusted.allowed import LARGEST_OUTPUT, check_network, is_constant
 
 _COLOURS = 3
 

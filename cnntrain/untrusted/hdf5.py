@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cnntrain.models.untrusted.span import Span
+from cnntrain.untrusted.span import Span
 
 _SUPERBLOCK = bytes.fromhex("894844460d0a1a0a 00000000 00 080800")  # signature, versions, sizes of addresses
 _NOWHERE = 2**64 - 1

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import keras
 from keras.src.utils.naming import to_snake_case
 
-from cnntrain.models.untrusted.hdf5 import Array, Group
-from cnntrain.models.untrusted.span import Span
+from cnntrain.untrusted.hdf5 import Array, Group
+from cnntrain.untrusted.span import Span
 
 
 class Pair(NamedTuple):

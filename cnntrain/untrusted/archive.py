@@ -5,7 +5,7 @@ import zipfile
 from collections.abc import Collection, Mapping
 from typing import BinaryIO
 
-from cnntrain.models.untrusted.span import Span
+from cnntrain.untrusted.span import Span
 
 METADATA, CONFIG, WEIGHTS = "metadata.json", "config.json", "model.weights.h5"
 KERAS_MEMBERS = (METADATA, CONFIG, WEIGHTS)
