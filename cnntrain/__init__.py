@@ -4,32 +4,46 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cnntrain.api import (
+        augment,
+        compare,
         evaluate,
         explain_activations,
+        explain_filters,
+        explain_gradcam,
+        export,
         find_learning_rate,
         fit,
         fit_folds,
         load_run,
         plot,
         predict,
+        report,
         scan,
         split,
+        stream_predictions,
         summary,
     )
 
 __version__ = "0.1.0"
 __all__ = [
     "__version__",
+    "augment",
+    "compare",
     "evaluate",
     "explain_activations",
+    "explain_filters",
+    "explain_gradcam",
+    "export",
     "find_learning_rate",
     "fit",
     "fit_folds",
     "load_run",
     "plot",
     "predict",
+    "report",
     "scan",
     "split",
+    "stream_predictions",
     "summary",
 ]
 

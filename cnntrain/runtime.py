@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
-from cnntrain.errors import UsageError
+from cnntrain.errors import CnntrainError, UsageError
 
 DeviceChoice = Literal["auto", "cpu", "gpu"]
 
@@ -33,8 +33,11 @@ class Device:
 
 
 @contextmanager
-def _native_stderr_held_back() -> Iterator[None]:
-    """Keeps what C++ code prints at start-up off the terminal; it is shown after all when the import fails."""
+def native_stderr_held_back() -> Iterator[None]:
+    """Keeps what C++ code prints to stderr off the terminal; it is shown after all when the block fails.
+
+    What Python prints to stderr meanwhile is kept off too.
+    """
     try:
         descriptor = sys.__stderr__.fileno() if sys.__stderr__ else None
     except (OSError, ValueError):
@@ -48,7 +51,7 @@ def _native_stderr_held_back() -> Iterator[None]:
         os.dup2(held.fileno(), descriptor)
         try:
             yield
-        except (UsageError, KeyboardInterrupt):  # these say by themselves what is wrong
+        except (CnntrainError, KeyboardInterrupt):  # these say by themselves what is wrong
             raise
         except BaseException:
             held.seek(0)
@@ -70,7 +73,7 @@ def prepare(device: DeviceChoice = "auto") -> Device:
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _native_stderr_held_back():
+    with native_stderr_held_back():
         import keras
         import tensorflow as tf
 
@@ -99,6 +102,19 @@ def _hide_gpus() -> None:
         tf.config.set_visible_devices([], "GPU")
     except RuntimeError as error:
         raise UsageError("the device cannot change once this process has used a GPU; start a new one") from error
+
+
+@contextmanager
+def whole_float32() -> Iterator[None]:
+    """Lets a GPU multiply float32 as such in the block, not with the ten bits of TensorFloat-32 that it takes else."""
+    import tensorflow as tf
+
+    was = tf.config.experimental.tensor_float_32_execution_enabled()
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    try:
+        yield
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(was)
 
 
 def _describe(gpus: list[object]) -> Device:

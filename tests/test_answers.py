@@ -2,12 +2,14 @@
 
 import csv
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from cnntrain.evaluation.answers import Answers, predictions_csv
+from cnntrain.errors import DataError
+from cnntrain.evaluation.answers import Answers, predictions_csv, read_predictions, sorted_by_content
 
 
 def table(**changes: Any) -> Answers:
@@ -64,7 +66,7 @@ def test_predictions_stand_row_by_row() -> None:
     assert predictions_csv(table(probabilities=thirds, truth=np.array([1, 1, 1]))) == (
         "path,label,predicted,correct,confidence,p_cat,p_dog\n"
         "a.png,dog,cat,false,0.75,0.75,0.25\n"
-        "b.png,dog,dog,true,0.666667,0.333333,0.666667\n"
+        "b.png,dog,dog,true,0.6666667,0.33333334,0.6666667\n"
         "c.png,dog,dog,true,1,1e-07,1\n"
     )
 
@@ -76,3 +78,43 @@ def test_any_name_survives() -> None:
     assert [row["path"] for row in rows] == ["a,b.png", 'c"d.png', "é\n.png"]
     assert [row["label"] for row in rows] == [names[0], names[1], names[1]]
     assert [float(row[f"p_{names[1]}"]) for row in rows] == [0.25, 0.5, 0.9]
+
+
+def test_what_is_written_is_read_back_to_the_last_digit(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    rows = random.random((50, 2), np.float32) ** 8
+    rows[0] = [1e-30, 1]
+    answers = Answers(
+        paths=("a,b.png", 'c"d.png', "é\n.png", "猫.png", *(f"{row}.png" for row in range(46))),
+        truth=random.integers(2, size=50),
+        probabilities=(rows / rows.sum(axis=1, keepdims=True)).astype(np.float32),
+        classes=('big, "grey" cat', "p_고양이\n2"),
+    )
+    (tmp_path / "predictions.csv").write_bytes(predictions_csv(answers).encode("utf-8"))
+    again = read_predictions(tmp_path / "predictions.csv")
+    assert (again.paths, again.classes) == (answers.paths, answers.classes)
+    np.testing.assert_array_equal(again.truth, answers.truth)
+    np.testing.assert_array_equal(again.probabilities, answers.probabilities)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "path\n",
+        "path,label,predicted,correct,confidence,p_cat,p_dog\na.png,fox,cat,true,1,1,0\n",
+        "path,label,predicted,correct,confidence,p_cat,p_dog\na.png,cat,cat,true,1,much,0\n",
+        None,
+    ],
+)
+def test_other_files_are_no_predictions(text: str | None, tmp_path: Path) -> None:
+    if text is not None:
+        (tmp_path / "predictions.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match="evaluate again") as caught:
+        read_predictions(tmp_path / "predictions.csv")
+    assert "\n" not in str(caught.value)
+
+
+def test_sorting_is_by_class_then_by_probabilities() -> None:
+    table_ = table(probabilities=np.array([[0.75, 0.25], [0.5, 0.5], [0.1, 0.9]], np.float32))
+    assert sorted_by_content(table_).paths == ("a.png", "c.png", "b.png")

@@ -20,6 +20,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": {"errors", "config", "data", "models", "runs"},
     "interpretation": {"errors", "data", "models"},
     "plots": set(),
+    "reports": {"errors", "files", "data", "models", "runs", "evaluation", "interpretation", "plots"},
+    "exports": {"errors", "files", "data", "models", "runs", "evaluation", "interpretation", "plots"},
     "cli": {"errors", "api"},
 }
 HEAVY = {"tensorflow", "keras", "matplotlib", "sklearn", "scipy", "pydantic", "numpy", "PIL", "rich", "yaml"}

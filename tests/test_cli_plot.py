@@ -19,6 +19,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     recorded: list[Any] = []
 
     def plot(runs: Any, **options: Any) -> Path:
+        del options["on_event"]
         recorded.append((tuple(runs), options))
         return options["output"] or Path(runs[0], "plots", "curves.png")
 

@@ -116,7 +116,8 @@ def test_evaluation_agrees_with_the_history(run: Run) -> None:
     best = run.history[run.record.best.epoch - 1]
     assert found.metrics.loss == pytest.approx(best.val_loss, rel=1e-4)
     assert found.metrics.accuracy.value == pytest.approx(best.val_accuracy)
-    assert _files(found.folder) == {"confusion.png", "metrics.json", "predictions.csv"}
+    figures = {"confusion.png", "roc.png", "precision_recall.png", "calibration.png"}
+    assert _files(found.folder) - {"mistakes.png"} == {"metrics.json", "predictions.csv", *figures}
     assert found.folder == run.path / "evaluation" / "validation"
     stored = json.loads((found.folder / "metrics.json").read_text(encoding="utf-8"))
     assert stored["accuracy"]["value"] == found.metrics.accuracy.value

@@ -4,8 +4,12 @@ import csv
 import json
 import os
 import shutil
+import subprocess
+import sys
+import threading
+import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,9 +22,11 @@ from PIL import Image
 
 import cnntrain
 from cnntrain.cli import group, main
+from cnntrain.data.ahead import made_ahead
+from cnntrain.data.scanning.look import Look
 from cnntrain.data.unlabelled import find_named
 from cnntrain.errors import DataError, UsageError
-from cnntrain.evaluation.predictions import Predictions
+from cnntrain.evaluation.predictions import Predictions, joined
 from cnntrain.runs.run import Run
 from cnntrain.training.events import Event, Message
 from tests.conftest import WritePictures
@@ -258,17 +264,25 @@ def test_the_likeliest_classes_come_first_and_of_equals_the_first() -> None:
     ]
 
 
+DEFAULTS = {"output": None, "abstain": False, "coverage": 0.95, "device": "auto"}
+
+
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Puts a recorder in place of the library."""
+    """Puts a recorder in place of the library, which streams in two parts."""
     recorded: list[Any] = []
+
+    def stream_predictions(*given: Any, **options: Any) -> Iterator[Predictions]:
+        yield from (predict(*given, **options), predict(*given, **options))
 
     def predict(run: Path, paths: tuple[str, ...], **options: Any) -> Predictions:
         options.pop("on_event")
         recorded.append((run, paths, options))
         return FOUND
 
-    monkeypatch.setattr(cnntrain, "api", SimpleNamespace(predict=predict), raising=False)
+    monkeypatch.setattr(
+        cnntrain, "api", SimpleNamespace(predict=predict, stream_predictions=stream_predictions), raising=False
+    )
     return recorded
 
 
@@ -278,16 +292,20 @@ def test_a_table_is_aligned_in_a_pipe_too(calls: list[Any]) -> None:
         "a.png                    bee  0.5000  ant  0.2500",
         "a longer 猫.png  caterpillar  0.8750  ant  0.1250",
     ]
-    assert calls == [(Path("run"), ("a.png", "b*.png"), {"output": None, "device": "cpu"})]
+    assert calls == [(Path("run"), ("a.png", "b*.png"), {**DEFAULTS, "device": "cpu"})]
 
 
 def test_a_csv_file_takes_the_place_of_the_table(calls: list[Any]) -> None:
     assert _predict("run", "a.png", "--output", "found.csv").stdout == "wrote 2 predictions to found.csv\n"
-    assert calls[0][2] == {"output": Path("found.csv"), "device": "auto"}
-    assert len(_predict("run", "a.png", "--output", "found.csv", "--jsonl").stdout.splitlines()) == 2
+    assert calls[0][2] == {**DEFAULTS, "output": Path("found.csv")}
+    lines = _predict("run", "a.png", "--output", "found.csv", "--jsonl").stdout.splitlines()
+    assert [json.loads(line)["path"] for line in lines] == list(FOUND.paths) * 2
 
 
-@pytest.mark.parametrize("arguments", [["run"], ["run", "a", "--top", "0"], ["run", "a", "--json", "--jsonl"]])
+USAGE = [["run", "a", "--coverage", "0.9"], *(["run", "a", "--abstain", "--coverage", share] for share in ("0", "1.1"))]
+
+
+@pytest.mark.parametrize("arguments", [["run"], ["run", "a", "--top", "0"], ["run", "a", "--json", "--jsonl"], *USAGE])
 def test_wrong_usage_ends_with_2(calls: list[Any], arguments: list[str]) -> None:
     assert _predict(*arguments).exit_code == 2
     assert calls == []
@@ -297,3 +315,89 @@ def test_predictions_are_csv_and_say_so(trained: Run, photos: list[Path]) -> Non
     with pytest.raises(UsageError, match=r"ends in \.csv"):
         cnntrain.predict(trained, photos, output="found.xlsx")
     assert not Path("found.xlsx").exists()
+
+
+@pytest.fixture
+def many(tmp_path: Path, write_pictures: WritePictures) -> list[Path]:
+    """70 pictures, three batches, the 5th and the last but one of them no pictures."""
+    paths = write_pictures(tmp_path / "many", {"ant": 40, "cat": 30}, size=(SIDE, SIDE))
+    for bad in (paths[4], paths[-2]):
+        bad.write_text("no picture", encoding="utf-8")
+    return paths
+
+
+def test_a_stream_gives_batch_by_batch_what_predict_gives(trained: Run, many: list[Path]) -> None:
+    parts = list(cnntrain.stream_predictions(trained, many))
+    whole = cnntrain.predict(trained, many)
+    assert [len(part.paths) for part in parts] == [32, 32, 4, 0]
+    assert [list(part.problems) for part in parts] == [[str(many[4])], [], [str(many[-2])], []]
+    assert whole.paths == tuple(str(path) for path in many if path not in (many[4], many[-2]))
+    np.testing.assert_array_equal(joined(parts).probabilities, whole.probabilities)
+    assert joined(parts).problems == whole.problems
+
+
+def test_a_stream_looks_no_further_than_it_must(
+    trained: Run, many: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cnntrain.data import unlabelled
+
+    seen: list[int] = []
+
+    def look_at_all(paths: Sequence[str], **options: Any) -> tuple[Look, ...]:
+        seen.append(len(paths))
+        return real(paths, **options)
+
+    real = unlabelled.look_at_all
+    monkeypatch.setattr(unlabelled, "_TOGETHER", 2)
+    monkeypatch.setattr(unlabelled, "look_at_all", look_at_all)
+    monkeypatch.setattr("cnntrain.evaluation.answering.BATCH", 2)
+    stream = cnntrain.stream_predictions(trained, many)
+    assert len(next(stream).paths) == 2
+    time.sleep(0.5)  # what is made ahead is made by now
+    assert 2 <= sum(seen) < 40
+    stream.close()  # type: ignore[attr-defined]
+
+
+def test_the_table_is_there_when_the_last_batch_was_given(trained: Run, many: list[Path]) -> None:
+    stream = cnntrain.stream_predictions(trained, many, output=many[0].with_name("found.csv"))
+    assert next(stream).paths[0] == str(many[0])
+    assert not many[0].with_name("found.csv").exists()
+    assert len(list(stream)) == 3
+    rows = many[0].with_name("found.csv").read_text(encoding="utf-8").splitlines()
+    assert len(rows) == 1 + 68
+    assert sum(row.startswith("path,") for row in rows) == 1
+
+
+def test_a_stream_that_is_left_writes_nothing(trained: Run, many: list[Path], tmp_path: Path) -> None:
+    stream = cnntrain.stream_predictions(trained, many, output=tmp_path / "new" / "found.csv")
+    next(stream)
+    stream.close()  # type: ignore[attr-defined]
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_csv_of_a_stream_is_that_of_the_whole(trained: Run, many: list[Path], tmp_path: Path) -> None:
+    found = cnntrain.predict(trained, many, output=tmp_path / "found.csv")
+    assert (tmp_path / "found.csv").read_text(encoding="utf-8") == found.to_csv()
+
+
+def test_a_reader_that_has_gone_ends_it_without_a_word(trained: Run, many: list[Path]) -> None:
+    arguments = [sys.executable, "-m", "cnntrain", "predict", str(trained.path), *map(str, many), "--jsonl"]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert [line for line in process.stderr if not line.startswith(str(many[0].parent))] == []
+    assert process.returncode == 141
+
+
+def test_what_is_made_ahead_is_made_in_a_thread_and_in_order() -> None:
+    def items() -> Iterator[tuple[int, bool]]:
+        for number in range(3):
+            yield number, threading.current_thread() is threading.main_thread()
+        raise LookupError("no more")
+
+    made = made_ahead(items())
+    assert [next(made) for _ in range(3)] == [(0, False), (1, False), (2, False)]
+    with pytest.raises(LookupError, match="no more"):
+        next(made)
+    assert list(made_ahead(iter([]))) == []

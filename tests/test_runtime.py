@@ -11,7 +11,7 @@ import pytest
 
 import cnntrain
 from cnntrain.errors import UsageError
-from cnntrain.runtime import Device, _native_stderr_held_back, prepare, versions
+from cnntrain.runtime import Device, native_stderr_held_back, prepare, versions
 
 FRESH_START = """
 import json, sys
@@ -120,7 +120,7 @@ def test_another_backend_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _start(error: type[Exception] | None) -> None:
-    with _native_stderr_held_back():
+    with native_stderr_held_back():
         os.write(2, b"noise of a library\n")
         if error:
             raise error("reason")

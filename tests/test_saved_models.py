@@ -1,7 +1,10 @@
 """Models as files: written whole, read back equal, and refused in one line when they are none."""
 
 import json
+import shutil
+import signal
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +12,14 @@ import keras
 import numpy as np
 import pytest
 
+import cnntrain
 from cnntrain.config import load_config
-from cnntrain.errors import ModelFileError, WriteError
+from cnntrain.data.examples import Example
+from cnntrain.data.few import spread
+from cnntrain.errors import InterruptedRunError, ModelFileError, WriteError
 from cnntrain.models.network import Network, build_network
 from cnntrain.runs.model_file import load_model, read_class_names, save_model
+from cnntrain.training import session, verifying
 
 CLASSES = ("кот", "собака", "鸟, 魚")
 
@@ -161,6 +168,99 @@ def test_a_model_that_cannot_be_written_leaves_the_old_one(
         save_model(saved, model, ["other", "names", "here"])
     assert saved.read_bytes() == before
     assert [file.name for file in saved.parent.iterdir()] == ["model.keras"]
+
+
+# --- the model of a run ----------------------------------------------------------------------------------------------
+
+
+def _raw(folder: Path, **train: Any) -> dict[str, Any]:
+    return {
+        "data": {"source": str(folder), "image_size": [12, 12], "batch_size": 8},
+        "model": {"kind": "convnet", "blocks": [{"filters": 4, "batch_norm": True}]},
+        "train": {"epochs": 1, **train},
+    }
+
+
+def _disturbed(path: Path, model: Any, classes: Sequence[str]) -> None:
+    """Writes a model whose last bias is another than in memory."""
+    twin = keras.models.clone_model(model)
+    *weights, bias = model.get_weights()
+    twin.set_weights([*weights, bias + 0.01])
+    save_model(path, twin, classes)
+
+
+def _cut(path: Path, model: Any, classes: Sequence[str]) -> None:
+    save_model(path, model, classes)
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+@pytest.mark.parametrize("mixed_precision", [False, True])
+def test_a_saved_model_that_gives_other_answers_fails_the_run(
+    mixed_precision: bool, split_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw, place = _raw(split_folder, mixed_precision=mixed_precision), tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(session, "save_model", _disturbed)
+        with pytest.raises(ModelFileError, match=r"does not give the answers .* up to 0\.00.* --resume") as caught:
+            cnntrain.fit(raw, run_dir=place)
+    assert "\n" not in str(caught.value)
+    run = cnntrain.load_run(place)
+    assert run.record.status == "failed"
+    assert run.record.error == str(caught.value)
+    finished = cnntrain.fit(raw, run_dir=place, resume=True)
+    assert finished.record.status == "finished"
+    assert len(finished.history) == 1
+
+
+def test_a_saved_model_that_cannot_be_read_fails_the_run(
+    split_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "save_model", _cut)
+    with pytest.raises(ModelFileError, match="is not a model that cnntrain wrote"):
+        cnntrain.fit(_raw(split_folder), run_dir=tmp_path / "run")
+    assert cnntrain.load_run(tmp_path / "run").record.status == "failed"
+
+
+def test_a_saved_model_is_asked_about_pictures_of_all_classes_that_were_held_out(
+    split_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    right = verifying.decoded
+    monkeypatch.setattr(verifying, "decoded", lambda *arguments: asked.append(arguments[0]) or right(*arguments))
+    run = cnntrain.fit(_raw(split_folder), run_dir=tmp_path / "run")
+    assert [example.label for example in asked[0]] == ["cat"] * 4 + ["dog"] * 4
+    assert {example.split for example in asked[0]} == {"validation"}
+    log = run.directory.log.read_text(encoding="utf-8")
+    assert log.splitlines()[-1].endswith("finished")
+    assert not any("answers" in note for note in run.record.notes)
+    shutil.rmtree(split_folder / "validation")
+    cnntrain.fit(_raw(split_folder), run_dir=tmp_path / "other")
+    assert {example.split for example in asked[1]} == {"train"}
+
+
+def test_a_signal_during_the_check_comes_too_late_to_stop_the_training(
+    split_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = session.check_saved
+
+    def check(*arguments: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+        right(*arguments)
+
+    monkeypatch.setattr(session, "check_saved", check)
+    with pytest.raises(InterruptedRunError, match="was finished"):
+        cnntrain.fit(_raw(split_folder), run_dir=tmp_path / "run")
+    assert cnntrain.load_run(tmp_path / "run").record.status == "finished"
+
+
+@pytest.mark.parametrize(("size", "count"), [(1, 8), (8, 8), (9, 8), (100, 32)])
+def test_few_examples_are_spread_over_all(size: int, count: int) -> None:
+    examples = [Example(str(number), "x") for number in range(size)]
+    chosen = [int(example.path) for example in spread(examples, count)]
+    assert len(chosen) == len(set(chosen)) == min(size, count)
+    assert chosen == sorted(chosen)
+    assert chosen[0] == 0
+    assert size - chosen[-1] <= size / count + 1
 
 
 # --- what is no model ------------------------------------------------------------------------------------------------

@@ -2,14 +2,20 @@
 
 from pathlib import Path
 
+from cnntrain.api.augmenting import augment
 from cnntrain.api.caching import CacheContents, ClearedCache, clear_cache, list_cache
+from cnntrain.api.comparison import Comparison, compare
 from cnntrain.api.cross_validation import CrossValidation, fit_folds
 from cnntrain.api.data import split, write_dataset
-from cnntrain.api.evaluation import Evaluation, evaluate
+from cnntrain.api.evaluation import Evaluation, answers_of, evaluate
 from cnntrain.api.explanation import ActivationPictures, explain_activations
+from cnntrain.api.exporting import Export, export
+from cnntrain.api.filters import FilterGrids, explain_filters
+from cnntrain.api.gradcam import ExplainedPicture, HeatMap, HeatMapPictures, explain_gradcam
 from cnntrain.api.lr_finding import LearningRates, find_learning_rate
 from cnntrain.api.plotting import SMOOTHING, plot
-from cnntrain.api.prediction import predict
+from cnntrain.api.prediction import predict, stream_predictions
+from cnntrain.api.reporting import report
 from cnntrain.api.scanning import scan, write_scan
 from cnntrain.api.training import fit, summary
 from cnntrain.data.scanning.findings import Finding, Scan
@@ -25,11 +31,17 @@ __all__ = [
     "CacheContents",
     "CachedBank",
     "ClearedCache",
+    "Comparison",
     "CrossValidation",
     "EpochDone",
     "Evaluation",
     "Event",
+    "ExplainedPicture",
+    "Export",
+    "FilterGrids",
     "Finding",
+    "HeatMap",
+    "HeatMapPictures",
     "LearningRates",
     "Message",
     "Predictions",
@@ -38,10 +50,16 @@ __all__ = [
     "SplitResult",
     "StageStarted",
     "StepDone",
+    "answers_of",
     "as_line",
+    "augment",
     "clear_cache",
+    "compare",
     "evaluate",
     "explain_activations",
+    "explain_filters",
+    "explain_gradcam",
+    "export",
     "find_learning_rate",
     "fit",
     "fit_folds",
@@ -49,8 +67,10 @@ __all__ = [
     "load_run",
     "plot",
     "predict",
+    "report",
     "scan",
     "split",
+    "stream_predictions",
     "summary",
     "write_dataset",
     "write_scan",

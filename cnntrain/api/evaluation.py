@@ -1,27 +1,38 @@
 """`cnntrain evaluate`: how good a run's model is."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from cnntrain.data.examples import SPLITS, Example
-from cnntrain.errors import UsageError
-from cnntrain.files import json_bytes, write_together
+from cnntrain.api.evaluation_files import stored_answers, worst_mistakes, write_evaluation
+from cnntrain.api.fonts import tell_missing_fonts
+from cnntrain.api.measuring import (
+    AVERAGED,
+    Opened,
+    evaluation_folder,
+    fingerprint_of,
+    flip_of,
+    open_for_measuring,
+    other_pictures,
+    own_pictures,
+    weaknesses,
+)
+from cnntrain.data.examples import SPLITS, in_split, read_examples
+from cnntrain.errors import DataError, UsageError
 from cnntrain.runs.run import Run, open_run
 from cnntrain.runtime import DeviceChoice, prepare
-from cnntrain.training.events import Message, OnEvent, StepDone, ignore, pictures_told
+from cnntrain.training.events import Message, OnEvent, StepDone, ignore
 
 if TYPE_CHECKING:
-    from cnntrain.data.decoder import Preprocessing
     from cnntrain.data.inspection import Skipped
     from cnntrain.evaluation.answering import Flip
     from cnntrain.evaluation.answers import Answers
     from cnntrain.evaluation.metrics import Metrics
+    from cnntrain.evaluation.thresholds import OperatingPoint
     from cnntrain.evaluation.trust import Trusted
-
-_AVERAGED = "_tta"  # how the folders of averaged evaluations end
+    from cnntrain.plots.mistakes import Mistake
 
 
 @dataclass(frozen=True)
@@ -37,6 +48,9 @@ class Evaluation:
         leaks: Number of pictures that the run was trained on.
         skipped: Bad pictures that were left out.
         tta: Which mirror images the probabilities are averaged over, if any (test-time augmentation).
+        model: SHA-256 of the model's file.
+        operating_point: Of two classes, a threshold fitted on the run's validation pictures and how it fares on these;
+            None where these are validation or training pictures, or there are no validation pictures.
     """
 
     name: str
@@ -47,12 +61,22 @@ class Evaluation:
     leaks: int = 0
     skipped: "tuple[Skipped, ...]" = ()
     tta: "Flip | None" = None
+    model: str = ""
+    operating_point: "OperatingPoint | None" = None
 
     def to_json(self) -> dict[str, Any]:
         """What `metrics.json` holds."""
-        skipped = [asdict(picture) for picture in self.skipped]
-        found = {"name": self.name, "tta": self.tta, "data": dict(self.data), "notes": list(self.notes)}
-        return {**found, "leaks": self.leaks, "skipped": skipped, **self.metrics.to_json()}
+        return {
+            "name": self.name,
+            "model": self.model,
+            "tta": self.tta,
+            "data": dict(self.data),
+            "notes": list(self.notes),
+            "leaks": self.leaks,
+            "skipped": [asdict(picture) for picture in self.skipped],
+            "operating_point": asdict(self.operating_point) if self.operating_point else None,
+            **self.metrics.to_json(),
+        }
 
 
 def evaluate(
@@ -70,7 +94,8 @@ def evaluate(
 ) -> Evaluation:
     """Measures a run's model on one of its splits or on other pictures, and writes `RUN/evaluation/NAME/`.
 
-    With `tta` (test-time augmentation) that is `NAME_tta/`: both results stay.
+    With `tta` (test-time augmentation) that is `NAME_tta/`: both results stay. For the threshold of two classes the
+    validation pictures are measured too, unless that was done before.
 
     Args:
         run: A run, or its folder.
@@ -97,102 +122,145 @@ def evaluate(
     run = run if isinstance(run, Run) else open_run(Path(run))
     listener = on_event or ignore
     name = _evaluation_name(split, data, name)
-    flip = _flip_of(run) if tta else "none"
-    folder = run.directory.evaluation(f"{name}{_AVERAGED}" if tta else name)
+    flip = flip_of(run, tta=tta)
     source = str(data or run.config.data.source)
-    _check_same_source(folder, source)
+    _check_same_source(evaluation_folder(run, name, tta=tta), source)
     prepare(device)
-    from cnntrain.evaluation.metrics import compute_metrics
-    from cnntrain.evaluation.trust import open_model
-
-    model, preprocessing = open_model(run)
+    opened = open_for_measuring(run, flip, listener)
     if data is None:
-        trusted, notes = _own_pictures(run, name, listener)
-    else:
-        bad_images = bad_images or run.config.data.bad_images
-        trusted, notes = _other_pictures(run, Path(data), label_regex, bad_images, allow_leak, listener)
-    notes = (*notes, *_warnings(run, name, trusted))
+        return _measured(opened, name, *own_pictures(run, name, listener))
+    bad_images = bad_images or run.config.data.bad_images
+    trusted, notes = other_pictures(run, Path(data), label_regex, bad_images, allow_leak, listener)
+    return _measured(opened, name, trusted, notes, source=source, label_regex=label_regex)
+
+
+def answers_of(
+    run: Run,
+    split: str = "test",
+    *,
+    tta: bool = False,
+    device: DeviceChoice = "auto",
+    on_event: OnEvent | None = None,
+) -> "Answers":
+    """What a run's model says about one of the run's splits: read back, or else evaluated and stored now.
+
+    An evaluation is read back if it is of the model as it is now and of the pictures that the run has noted, whether or
+    not their files are still there.
+
+    Args:
+        run: The run.
+        split: `train`, `validation` or `test`.
+        tta: As in `evaluate`.
+        device: `auto`, `cpu` or `gpu`.
+        on_event: Told how far it is.
+
+    Raises:
+        DataError: The run has no such pictures, or they are gone or changed since it was fitted.
+        UsageError, RunError, ModelFileError, WriteError: As in `evaluate`.
+    """
+    from cnntrain.evaluation.answers import read_predictions
+
+    found = stored_answers(run, split, tta=tta)
+    if found is not None:
+        return found
+    folder = evaluate(run, split=split, tta=tta, device=device, on_event=on_event).folder
+    return read_predictions(folder / "predictions.csv")
+
+
+def _measured(
+    opened: Opened,
+    name: str,
+    trusted: "Trusted",
+    notes: tuple[str, ...],
+    *,
+    source: str | None = None,
+    label_regex: str | None = None,
+) -> Evaluation:
+    """Asks, measures, writes and tells."""
+    from cnntrain.evaluation.metrics import compute_metrics
+
+    run, listener = opened.run, opened.listener
+    notes = (*notes, *weaknesses(run, name, trusted))
     for note in notes:
         listener(Message(note))
-    answers = _answers(run, model, preprocessing, trusted.examples, flip, listener)
-    measured = {"source": source, "label_regex": label_regex, "fingerprint": _fingerprint(trusted.examples)}
+    answers = opened.answers(trusted.examples)
+    point, lacking = _operating_point(opened, name, answers)
+    measured = {
+        "source": source or run.config.data.source,
+        "label_regex": label_regex,
+        "fingerprint": fingerprint_of(trusted.examples),
+    }
+    averaged = opened.flip != "none"
     found = Evaluation(
-        name,
-        folder,
-        compute_metrics(answers),
-        measured,
-        notes,
-        len(trusted.leaks),
-        trusted.skipped,
-        None if flip == "none" else flip,
+        name=name,
+        folder=evaluation_folder(run, name, tta=averaged),
+        metrics=compute_metrics(answers),
+        data=measured,
+        notes=(*notes, *lacking),
+        leaks=len(trusted.leaks),
+        skipped=trusted.skipped,
+        tta=opened.flip if averaged else None,
+        model=opened.checksum,
+        operating_point=point,
     )
-    _write_evaluation(found, answers)
+    tell_missing_fonts(listener, run.classes)
+    write_evaluation(found.folder, found.to_json(), answers, found.metrics, _mistakes(opened, trusted, answers))
     return found
 
 
-def _own_pictures(run: Run, split: str, listener: OnEvent) -> "tuple[Trusted, tuple[str, ...]]":
-    """The pictures of one of the run's splits, looked at; there is nothing to note about where they are from."""
-    from cnntrain.evaluation.selection import examples_of_split
-    from cnntrain.evaluation.trust import trust_own
+def _operating_point(opened: Opened, name: str, answers: "Answers") -> "tuple[OperatingPoint | None, tuple[str, ...]]":
+    """The threshold of two classes with its measures, and a note where it cannot be fitted."""
+    from cnntrain.evaluation.thresholds import fit_threshold, measure_threshold
 
-    examples = examples_of_split(run, split)
-    return trust_own(run, split, examples, on_picture=pictures_told(listener, len(examples))), ()
-
-
-def _other_pictures(
-    run: Run,
-    data: Path,
-    label_regex: str | None,
-    bad_images: Literal["error", "skip"],
-    allow_leak: bool,
-    listener: OnEvent,
-) -> "tuple[Trusted, tuple[str, ...]]":
-    """The pictures of another source, looked at, and notes on what of it is left out or missing."""
-    from cnntrain.evaluation.selection import examples_of_data
-    from cnntrain.evaluation.trust import trust_other
-
-    examples, notes = examples_of_data(data, run.classes, label_regex=label_regex)
-    told = pictures_told(listener, len(examples))
-    return trust_other(run, examples, bad_images=bad_images, allow_leak=allow_leak, on_picture=told), notes
+    is_held_out = name not in ("train", "validation")
+    if not is_held_out or len(answers.classes) != 2 or not _has_validation(opened.run):
+        return None, ()
+    try:
+        return measure_threshold(fit_threshold(_validation_answers(opened)), answers), ()
+    except DataError as error:
+        note = f"no threshold is fitted on validation: {error}"
+        opened.listener(Message(note))
+        return None, (note,)
 
 
-def _answers(
-    run: Run,
-    model: Any,
-    preprocessing: "Preprocessing",
-    examples: Sequence[Example],
-    flip: "Flip",
-    listener: OnEvent,
-) -> "Answers":
-    """What the model says about pictures, while the listener is told how far it is."""
-    from cnntrain.data.pipeline import open_pictures
-    from cnntrain.evaluation.answering import answer
+def _validation_answers(opened: Opened) -> "Answers":
+    """What the model says about the validation pictures, read back or asked now."""
+    from cnntrain.evaluation.answers import read_predictions
 
-    return answer(
-        model,
-        open_pictures(examples, run.classes, preprocessing),
-        run.classes,
-        flip=flip,
-        on_batch=lambda step, steps: listener(StepDone("pictures", step, steps)),
-    )
+    found = stored_answers(opened.run, "validation", tta=opened.flip != "none")
+    if found is not None:
+        return found
+
+    def progress(event: object) -> None:
+        if isinstance(event, StepDone):  # what there is to say of the model has been said
+            opened.listener(event)
+
+    opened.listener(Message("the validation pictures are measured too, to fit the threshold on them"))
+    quiet = replace(opened, listener=progress)
+    folder = _measured(quiet, "validation", *own_pictures(opened.run, "validation", progress)).folder
+    return read_predictions(folder / "predictions.csv")
 
 
-def _fingerprint(examples: Sequence[Example]) -> str:
-    """Without splits, so that pictures have one fingerprint, whoever brings them."""
-    from cnntrain.data.fingerprint import fingerprint
-
-    return fingerprint([replace(example, split="") for example in examples])
+def _has_validation(run: Run) -> bool:
+    return bool(in_split(read_examples(run.directory.examples), "validation"))
 
 
-def _flip_of(run: Run) -> "Flip":
-    """The mirror images that a run was trained with. Raises UsageError when there are none."""
-    flip = run.config.augment.flip
-    if flip == "none":
-        raise UsageError(
-            f"--tta averages over the mirror images that a run was trained with; {run.path} was trained with "
-            "augment.flip: none; leave --tta out, or fit again with augment.flip: horizontal"
+def _mistakes(opened: Opened, trusted: "Trusted", answers: "Answers") -> "list[Mistake]":
+    """The most confidently wrong pictures with what is to be written beside them."""
+    from cnntrain.plots.mistakes import Mistake
+
+    rows = worst_mistakes(answers)
+    pictures = opened.pictures([trusted.examples[row] for row in rows])
+    return [
+        Mistake(
+            picture=picture,
+            truth=answers.classes[answers.truth[row]],
+            predicted=answers.classes[answers.predicted[row]],
+            confidence=float(answers.probabilities[row].max()),
+            name=Path(answers.paths[row]).name,
         )
-    return flip
+        for row, picture in zip(rows, pictures, strict=True)
+    ]
 
 
 def _check_same_source(folder: Path, source: str) -> None:
@@ -203,26 +271,6 @@ def _check_same_source(folder: Path, source: str) -> None:
         return
     if Path(earlier).resolve() != Path(source).resolve():
         raise UsageError(f"{folder} holds the evaluation of {earlier}; choose another --name for {source}")
-
-
-def _warnings(run: Run, name: str, trusted: "Trusted") -> Iterator[str]:
-    """What weakens the result."""
-    from cnntrain.data.leaks import described
-    from cnntrain.evaluation.trust import SMOKE_NOTE
-
-    if run.record.smoke:
-        yield SMOKE_NOTE
-    if run.record.status != "finished":
-        yield f"the run is not finished ({run.record.status}): its model is the best of its first epochs"
-    if before := sum(picture["split"] == name for picture in run.record.data.get("skipped", ())):
-        yield f"{before} bad {name} pictures were left out when the run was fitted; run.json lists them"
-    if trusted.skipped:
-        first = trusted.skipped[0]
-        yield f"{len(trusted.skipped)} bad pictures are skipped, {first.path} ({first.problem}) first"
-    if trusted.leaks:
-        yield f"a leak is allowed: {described(trusted.leaks)}"
-    if trusted.alike:
-        yield f"{len(trusted.alike)} pictures are near-duplicates of training pictures, {trusted.alike[0]} first"
 
 
 def _evaluation_name(split: str | None, data: str | Path | None, name: str | None) -> str:
@@ -236,26 +284,8 @@ def _evaluation_name(split: str | None, data: str | Path | None, name: str | Non
     name = name if name is not None else Path(data).resolve().name
     if name in SPLITS:
         raise UsageError(f"{name} is the name of the run's own pictures; choose another with --name")
-    if name.endswith(_AVERAGED):
+    if name.endswith(AVERAGED):
         raise UsageError(
-            f"names that end in {_AVERAGED} are those of evaluations with --tta; got: {name}; choose another --name"
+            f"names that end in {AVERAGED} are those of evaluations with --tta; got: {name}; choose another --name"
         )
     return name
-
-
-def _write_evaluation(found: Evaluation, answers: "Answers") -> None:
-    """Writes all of its files or none, so that no table is of other pictures than the numbers beside it."""
-    import numpy as np
-
-    from cnntrain.evaluation.answers import predictions_csv
-    from cnntrain.plots.confusion import draw_confusion
-    from cnntrain.plots.style import to_png
-
-    matrix = np.array(found.metrics.confusion)
-    write_together(
-        {
-            found.folder / "metrics.json": json_bytes(found.to_json()),
-            found.folder / "predictions.csv": predictions_csv(answers).encode("utf-8"),
-            found.folder / "confusion.png": to_png(draw_confusion(matrix, answers.classes)),
-        }
-    )

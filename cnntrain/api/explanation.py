@@ -1,22 +1,19 @@
-"""`cnntrain explain`: what a run's network sees in a picture."""
+"""`cnntrain explain activations`: what the layers of a network make of a picture."""
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnntrain.errors import DataError
+from cnntrain.api.subjects import as_png, as_seen, open_subject, usable
 from cnntrain.files import new_folder, write_bytes
-from cnntrain.runs.run import Run, open_run
-from cnntrain.runtime import DeviceChoice, prepare
-from cnntrain.training.events import Message, OnEvent, StepDone, ignore
+from cnntrain.runs.run import Run
+from cnntrain.runtime import DeviceChoice
+from cnntrain.training.events import OnEvent, StepDone, ignore
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-    from cnntrain.data.decoder import Preprocessing
 
 
 @dataclass(frozen=True)
@@ -44,6 +41,7 @@ def explain_activations(
     image: str | Path,
     *,
     layers: Sequence[str] = (),
+    weights: str | None = None,
     output: str | Path | None = None,
     device: DeviceChoice = "auto",
     on_event: OnEvent | None = None,
@@ -51,49 +49,33 @@ def explain_activations(
     """Draws every channel of a network's layers for one picture, a PNG file a layer.
 
     Args:
-        run: A run, or its folder.
+        run: A run, its folder, or `pretrained:NAME` for a network of `keras.applications`.
         image: The picture.
         layers: Names of the layers; all convolution and pooling layers when there are none.
-        output: The folder to make; when absent `RUN/explain/activations/IMAGE_STEM`, which is replaced.
+        weights: Of a pretrained network without its top: `imagenet` (when absent), `none`, or the path of a file.
+        output: The folder to make; when absent `RUN/explain/activations/IMAGE_STEM`, or
+            `explain/pretrained_NAME/activations/IMAGE_STEM`, which is replaced.
         device: `auto`, `cpu` or `gpu`.
         on_event: Told how far it is.
 
     Raises:
-        UsageError: There is no such layer, or its output is no map.
+        UsageError: There is no such layer or pretrained network, or the layer's output is no map.
         RunError: There is no such run.
-        ModelFileError: The run's model is missing or damaged.
+        ModelFileError: The run's model is missing or damaged, or the weights cannot be had.
         DataError: The picture is missing or damaged.
         WriteError: The files cannot be written, or `output` holds something already.
     """
-    run = run if isinstance(run, Run) else open_run(Path(run))
     listener = on_event or ignore
-    prepare(device)
-    from cnntrain.evaluation.trust import SMOKE_NOTE, open_model
+    subject = open_subject(run, weights=weights, has_top=False, device=device, listener=listener)
     from cnntrain.interpretation.activations import choose_layers, compute_activations
 
-    model, preprocessing = open_model(run)
-    if run.record.smoke:
-        listener(Message(SMOKE_NOTE))
-    chosen = choose_layers(model, layers)
-    picture = _decoded(run, Path(image), preprocessing)
-    folder = Path(output) if output is not None else run.directory.activations(Path(image).stem)
+    chosen = choose_layers(subject.model, layers)
+    (picture,) = as_seen(usable([image], subject), subject)
+    folder = Path(output) if output is not None else subject.folder / "activations" / Path(image).stem
     with new_folder(folder, overwrite=output is None) as place:
-        write_bytes(place / "input.png", _as_png(picture))
-        names = _draw_layers(place, compute_activations(model, picture, chosen), listener)
+        write_bytes(place / "input.png", as_png(picture))
+        names = _draw_layers(place, compute_activations(subject.model, picture, chosen), listener)
     return ActivationPictures(folder, folder / "input.png", {layer: folder / name for layer, name in names.items()})
-
-
-def _decoded(run: Run, image: Path, preprocessing: "Preprocessing") -> "NDArray[np.uint8]":
-    """The picture as the network gets it: uint8 (height, width, channels). Raises DataError for a bad one."""
-    from cnntrain.data.pipeline import image_batches
-    from cnntrain.data.unlabelled import look_at_named, named_picture, open_named
-
-    good, bad = look_at_named([named_picture(image)], max_pixels=run.config.data.max_pixels)
-    if bad:
-        raise DataError(f"{bad[0]}; give one picture")
-    pictures = open_named(good, preprocessing)
-    picture: NDArray[np.uint8] = next(image_batches(pictures, 1).as_numpy_iterator())[0]
-    return picture
 
 
 def _draw_layers(place: Path, maps: "Mapping[str, NDArray[np.float32]]", listener: OnEvent) -> dict[str, str]:
@@ -107,12 +89,3 @@ def _draw_layers(place: Path, maps: "Mapping[str, NDArray[np.float32]]", listene
         write_bytes(place / names[layer], to_png(draw_activations(layer, values)))
         listener(StepDone("layers", number, len(maps)))
     return names
-
-
-def _as_png(picture: "NDArray[np.uint8]") -> bytes:
-    """A picture of 1 or 3 channels as a PNG file's bytes."""
-    from PIL import Image
-
-    stream = io.BytesIO()
-    Image.fromarray(picture[..., 0] if picture.shape[2] == 1 else picture).save(stream, format="png")
-    return stream.getvalue()

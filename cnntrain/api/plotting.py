@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cnntrain.api.fonts import tell_missing_fonts
 from cnntrain.errors import RunError, UsageError
 from cnntrain.files import write_bytes
 from cnntrain.runs.run import Run, open_run
+from cnntrain.training.events import OnEvent, ignore
 
 if TYPE_CHECKING:
     from cnntrain.plots.curves import Curves
@@ -19,6 +21,7 @@ def plot(
     *,
     smoothing: float = SMOOTHING,
     output: str | Path | None = None,
+    on_event: OnEvent | None = None,
 ) -> Path:
     """Draws the curves of one run, or of several on the same axes.
 
@@ -26,6 +29,7 @@ def plot(
         runs: Runs or their folders, one at least.
         smoothing: Weight of the past in the moving average, 0 to below 1.
         output: The PNG to write; when absent `plots/curves.png` of a single run, else `curves.png` here.
+        on_event: Told where a name cannot be drawn.
 
     Returns:
         The file that was written.
@@ -46,12 +50,13 @@ def plot(
     path = Path(output) if output is not None else default
     if path.suffix.lower() != ".png":
         raise UsageError(f"curves are written as PNG; got: {path}; give a name that ends in .png")
-    write_bytes(path, to_png(draw_curves([_curves(run) for run in opened], smoothing=smoothing)))
+    tell_missing_fonts(on_event or ignore, [run.name for run in opened])
+    write_bytes(path, to_png(draw_curves([curves_of(run) for run in opened], smoothing=smoothing)))
     return path
 
 
-def _curves(run: Run) -> "Curves":
-    """The history of a run as the series that are drawn."""
+def curves_of(run: Run) -> "Curves":
+    """The history of a run as the series that are drawn. Raises RunError where no epoch of it is over."""
     from cnntrain.plots.curves import Curves
 
     rows = run.history

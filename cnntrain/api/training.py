@@ -22,6 +22,7 @@ from cnntrain.training.events import Message, OnEvent, ignore
 if TYPE_CHECKING:
     from cnntrain.models.summary import NetworkSummary
     from cnntrain.training.bank.planning import FeaturePlan
+    from cnntrain.training.session import Session
 
 
 def fit(
@@ -92,24 +93,29 @@ def fit(
                 session = Session(make_job(prepared, directory, found), directory, listener)
                 session.begin()
         else:
-            directory, earlier = before.directory, Earlier(before.record, forces=force_resume)
-            sweep(directory)
-            job = make_job(prepared, directory, found, like=before.config)
-            session = Session(job, directory, listener, earlier=earlier)
+            sweep(before.directory)
+            job = make_job(prepared, before.directory, found, like=before.config)
+            session = Session(job, before.directory, listener, earlier=Earlier(before.record, forces=force_resume))
             session.begin()
-        try:
-            session.run()
-        except CnntrainError:
-            with suppress(CnntrainError):
-                _draw_curves_of(Run(directory))
-            raise
-        _draw_curves_of(Run(directory))
-        return open_run(path)
+        return _run(session, path)
 
 
 def run_directory_of(loaded: LoadedConfig, run_dir: str | Path | None) -> Path:
     """Where a run goes: the folder given, else `runs/` with the configuration's name."""
     return Path(run_dir) if run_dir is not None else Path("runs") / Path(loaded.name).stem
+
+
+def _run(session: "Session", path: Path) -> Run:
+    """Trains, and draws the curves however that ends."""
+    try:
+        session.run()
+    except CnntrainError:
+        with suppress(CnntrainError):
+            _draw_curves_of(open_run(path))
+        raise
+    run = open_run(path)
+    _draw_curves_of(run)
+    return run
 
 
 def _tidy_up(run: Run) -> None:

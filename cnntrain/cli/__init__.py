@@ -12,7 +12,10 @@ import click
 
 from cnntrain.errors import CnntrainError, WriteError
 
-COMMANDS = ("data", "split", "scan", "lr-find", "fit", "evaluate", "predict", "plot", "explain", "summary", "cache")
+COMMANDS = (
+    *("data", "split", "scan", "augment", "summary", "lr-find", "fit"),
+    *("plot", "evaluate", "compare", "explain", "report", "predict", "export", "cache"),
+)
 _BUG = 1
 _READER_GONE = 141
 

@@ -1,6 +1,7 @@
 """`cnntrain evaluate`: measures a run's model."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,7 +43,12 @@ def command(
     device: Literal["auto", "cpu", "gpu"],
     as_json: bool,
 ) -> None:
-    """Measure the model of RUN and write metrics, predictions and the confusion matrix into RUN/evaluation."""
+    """Measure the model of RUN and write metrics, predictions and figures into RUN/evaluation.
+
+    Shown are accuracy, areas under curves, calibration error and, of two classes, a threshold fitted on the run's
+    validation pictures, each with the interval that covers the true value in 95 of 100 cases. The figures are the
+    confusion matrix, ROC and precision-recall curves, the reliability diagram, and the most confident mistakes.
+    """
     from cnntrain import api
     from cnntrain.cli.progress import shown_progress
 
@@ -66,22 +72,62 @@ def command(
 
 
 def _print(evaluation: Any) -> None:
+    from cnntrain.cli.tables import aligned
+
     metrics = evaluation.metrics
-    low, high = metrics.accuracy.low, metrics.accuracy.high
     averaged = f", averaged with their mirror images ({evaluation.tta})" if evaluation.tta else ""
-    click.echo(f"{metrics.images} {evaluation.name} pictures{averaged}")
-    click.echo(
-        f"accuracy {metrics.accuracy.value:.4f} (95 % interval {low:.4f} to {high:.4f}), loss {metrics.loss:.4f}"
+    click.echo(f"{metrics.images} {evaluation.name} pictures{averaged}\n")
+    click.echo(aligned([["", "", "95 % interval"], *_headline(metrics), *_at_threshold(evaluation.operating_point)]))
+    if evaluation.operating_point:
+        click.echo(f"\n{_described(evaluation.operating_point.threshold)}")
+    rows = [["class", "precision", "recall", "f1", "ROC AUC", "AP", "pictures"], *map(_row, metrics.classes)]
+    click.echo(f"\n{aligned(rows)}\n\nwritten to {evaluation.folder}")
+
+
+def _headline(metrics: Any) -> Iterator[list[str]]:
+    """What is said of all pictures together."""
+    mean = "" if len(metrics.classes) == 2 else ", mean of classes"
+    yield _estimate("accuracy", metrics.accuracy)
+    for k, share in metrics.top_k.items():
+        yield _estimate(f"top-{k} accuracy", share)
+    yield ["loss", f"{metrics.loss:.4f}", ""]
+    yield ["macro f1", f"{metrics.macro.f1:.4f}", ""]
+    if metrics.macro.roc_auc:
+        yield _estimate(f"ROC AUC{mean}", metrics.macro.roc_auc)
+        yield _estimate("average precision (AP), mean of classes", metrics.macro.average_precision)
+    yield _estimate("expected calibration error", metrics.calibration.error)
+
+
+def _at_threshold(point: Any) -> Iterator[list[str]]:
+    """What the threshold changes."""
+    if point is None:
+        return
+    yield _estimate("at the threshold: accuracy", point.accuracy)
+    for name, share in (("sensitivity", point.sensitivity), ("specificity", point.specificity)):
+        if share:
+            yield _estimate(f"at the threshold: {name}", share)
+
+
+def _described(threshold: Any) -> str:
+    return (
+        f"threshold: {threshold.positive} from probability {threshold.value:.4f} on, the best balanced accuracy "
+        f"({threshold.balanced_accuracy:.4f})\non {threshold.images} validation pictures; sensitivity is the recall of "
+        f"{threshold.positive}, specificity that of the other class"
     )
-    width = max(len("class"), *(len(row.name) for row in metrics.classes))
-    click.echo(f"{'class':<{width}}  precision  recall      f1  pictures")
-    for row in metrics.classes:
-        numbers = "  ".join(
-            f"{_number(value):>{size}}" for value, size in ((row.precision, 9), (row.recall, 6), (row.f1, 6))
-        )
-        click.echo(f"{row.name:<{width}}  {numbers}  {row.support:>8}")
-    click.echo(f"written to {evaluation.folder}")
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
+def _estimate(name: str, estimate: Any) -> list[str]:
+    """A number and its interval, which a measure does not have that is the same in all bootstrap samples."""
+    interval = f"{estimate.low:.4f} to {estimate.high:.4f}" if estimate.low < estimate.high else "-"
+    return [name, f"{estimate.value:.4f}", interval]
+
+
+def _row(entry: Any) -> list[str]:
+    """One class of the table."""
+    estimates = (entry.precision, entry.recall, entry.f1, entry.roc_auc, entry.average_precision)
+    return [entry.name, *map(_number, estimates), str(entry.support)]
+
+
+def _number(measure: Any) -> str:
+    """A number or the value of an estimate."""
+    return "-" if measure is None else f"{getattr(measure, 'value', measure):.4f}"

@@ -25,6 +25,8 @@ import click
 def command(runs: tuple[Path, ...], smooth: float, output: Path | None, as_json: bool) -> None:
     """Draw accuracy and loss of each RUN over its epochs, for training and validation, as measured and smoothed."""
     from cnntrain import api
+    from cnntrain.cli.progress import shown_progress
 
-    written = api.plot(runs, smoothing=smooth, output=output)
+    with shown_progress() as show:
+        written = api.plot(runs, smoothing=smooth, output=output, on_event=show)
     click.echo(json.dumps({"plot": str(written)}, ensure_ascii=False) if as_json else str(written))

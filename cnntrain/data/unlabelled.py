@@ -2,13 +2,19 @@
 
 import glob
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
 
-from cnntrain.data.decoder import Preprocessing
+from cnntrain.data.ahead import made_ahead
+from cnntrain.data.batching import as_graph, finished
+from cnntrain.data.decoder import Preprocessing, decode
 from cnntrain.data.examples import Example
 from cnntrain.data.pipeline import Pictures
 from cnntrain.data.scanning.look_at import look_at_all
@@ -17,6 +23,8 @@ from cnntrain.data.sources.archives import is_archive
 from cnntrain.data.sources.tables import is_table
 from cnntrain.data.sources.walking import UNPRINTABLE
 from cnntrain.errors import DataError
+
+_TOGETHER = 256  # pictures that are looked at while those before them are decoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +98,21 @@ def look_at_named(
     Returns:
         The pictures that can be decoded, with their orientation, and the others with what is wrong with them.
     """
-    looks = look_at_all([picture.file for picture in pictures], max_pixels=max_pixels, on_picture=on_picture)
-    seen = list(zip(pictures, looks, strict=True))
-    good = (replace(picture, orientation=look.orientation) for picture, look in seen if not look.fault)
-    bad = (BadPicture(picture.name, look.problem) for picture, look in seen if look.fault)
+    seen = _looked_at(pictures, max_pixels, on_picture)
+    good = (picture for picture in seen if isinstance(picture, NamedPicture))
+    bad = (picture for picture in seen if isinstance(picture, BadPicture))
     return tuple(good), tuple(bad)
+
+
+def _looked_at(
+    pictures: Sequence[NamedPicture], max_pixels: int, on_picture: Callable[[int], None] = lambda _: None
+) -> list[NamedPicture | BadPicture]:
+    """All of them in their order, each with its orientation or as bad."""
+    looks = look_at_all([picture.file for picture in pictures], max_pixels=max_pixels, on_picture=on_picture)
+    return [
+        BadPicture(picture.name, look.problem) if look.fault else replace(picture, orientation=look.orientation)
+        for picture, look in zip(pictures, looks, strict=True)
+    ]
 
 
 def open_named(pictures: Sequence[NamedPicture], preprocessing: Preprocessing) -> Pictures:
@@ -105,6 +123,86 @@ def open_named(pictures: Sequence[NamedPicture], preprocessing: Preprocessing) -
         preprocessing=preprocessing,
         orientations=np.array([picture.orientation for picture in pictures], np.uint8),
     )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NamedBatch:
+    """Some pictures, one after the other as they were named.
+
+    Args:
+        good: Those that can be used, n of them.
+        bad: Those that cannot.
+        images: uint8 array of shape (n, height, width, channels), from 0 to 255.
+    """
+
+    good: tuple[NamedPicture, ...]
+    bad: tuple[BadPicture, ...]
+    images: npt.NDArray[np.uint8]
+
+
+def named_batches(
+    pictures: Sequence[NamedPicture], preprocessing: Preprocessing, *, batch_size: int, max_pixels: int
+) -> Iterator[NamedBatch]:
+    """Looks at pictures, decodes them and gives them batch by batch: no more are held than a few batches take.
+
+    Looking, decoding, and what the caller does with a batch, go on at the same time.
+
+    Args:
+        pictures: Files that may be anything, or nothing.
+        preprocessing: How files become arrays.
+        batch_size: Good pictures a batch; the last one holds what is left, perhaps none.
+        max_pixels: Largest height times width of a picture that is decoded.
+
+    Raises:
+        tf.errors.OpError: A picture has gone or changed since it was looked at.
+    """
+    waiting: deque[NamedPicture | BadPicture] = deque()  # filled from the right by a thread of TensorFlow
+
+    def look_at_next() -> Iterator[tuple[list[bytes], list[int]]]:
+        for start in range(0, len(pictures), _TOGETHER):
+            seen = _looked_at(pictures[start : start + _TOGETHER], max_pixels)
+            waiting.extend(seen)
+            good = [picture for picture in seen if isinstance(picture, NamedPicture)]
+            yield [os.fsencode(picture.file) for picture in good], [picture.orientation for picture in good]
+
+    for images in made_ahead(_decoded(look_at_next, preprocessing, batch_size).as_numpy_iterator()):
+        good, bad = _taken(waiting, len(images))
+        yield NamedBatch(good, bad, images)
+    good, bad = _taken(waiting, 0)
+    yield NamedBatch(good, bad, np.empty((0, *preprocessing.shape), np.uint8))
+
+
+def _decoded(portions: Callable[[], Iterator[Any]], preprocessing: Preprocessing, batch_size: int) -> Any:
+    """A data set of uint8 batches of the pictures of all portions, the next portion made ahead.
+
+    Args:
+        portions: Gives paths and orientations of some pictures at a time.
+        preprocessing: How files become arrays.
+        batch_size: The last batch holds what is left.
+    """
+
+    def read(path: Any, orientation: Any) -> Any:
+        return decode(tf.io.read_file(path), orientation, preprocessing)
+
+    kinds = (tf.TensorSpec((None,), tf.string), tf.TensorSpec((None,), tf.uint8))
+    files = tf.data.Dataset.from_generator(portions, output_signature=kinds).prefetch(1).unbatch()
+    decoded = files.map(as_graph(read), num_parallel_calls=os.cpu_count() or 2, deterministic=True)
+    return finished(decoded.batch(batch_size))
+
+
+def _taken(
+    waiting: deque[NamedPicture | BadPicture], count: int
+) -> tuple[tuple[NamedPicture, ...], tuple[BadPicture, ...]]:
+    """Takes out the next `count` good pictures and the bad ones before, between and right after them."""
+    good: list[NamedPicture] = []
+    bad: list[BadPicture] = []
+    while waiting and (len(good) < count or isinstance(waiting[0], BadPicture)):
+        picture = waiting.popleft()
+        if isinstance(picture, BadPicture):
+            bad.append(picture)
+        else:
+            good.append(picture)
+    return tuple(good), tuple(bad)
 
 
 def _printable(path: str) -> str:

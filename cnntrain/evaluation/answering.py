@@ -1,12 +1,14 @@
 """Asks a model about pictures."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from cnntrain.data.ahead import made_ahead
 from cnntrain.data.batching import steps_of
 from cnntrain.data.pipeline import Pictures, image_batches
 from cnntrain.errors import DataError, ModelFileError
@@ -95,16 +97,32 @@ def predict_probabilities(
     steps = steps_of(len(pictures), BATCH)
     size = min(BATCH, len(pictures))
     outputs = []
-    try:
-        for step, batch in enumerate(image_batches(pictures, BATCH).as_numpy_iterator(), start=1):
+    with changes_told():
+        for step, batch in enumerate(made_ahead(image_batches(pictures, BATCH).as_numpy_iterator()), start=1):
             outputs.append(np.mean([ask(model, version, size) for version in mirrored(batch, flip)], axis=0))
             on_batch(step, steps)
+    return finite_probabilities(np.concatenate(outputs), class_count)
+
+
+@contextmanager
+def changes_told() -> Iterator[None]:
+    """Turns what TensorFlow says of a file that cannot be decoded any more into one line. Raises DataError."""
+    try:
+        yield
     except (tf.errors.NotFoundError, tf.errors.InvalidArgumentError) as error:
         reason = " ".join(error.message.split())[:200]
         raise DataError(
             f"a picture has gone or changed since it was looked at: {reason}; put it back and try again"
         ) from error
-    probabilities = class_probabilities(np.concatenate(outputs), class_count)
+
+
+def finite_probabilities(outputs: NDArray[Any], class_count: int) -> NDArray[np.float32]:
+    """Probabilities of all classes (N, classes) from a model's outputs (N, 1) or (N, classes).
+
+    Raises:
+        ModelFileError: They are not finite.
+    """
+    probabilities = class_probabilities(outputs, class_count)
     if not np.all(np.isfinite(probabilities)):
         raise ModelFileError("the model gives probabilities that are not finite; its weights are damaged, fit it again")
     answers: NDArray[np.float32] = probabilities.astype(np.float32)

@@ -4,10 +4,14 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cnntrain.errors import DataError
+
+_COLUMNS = ("path", "label", "predicted", "correct")
 _SUM_TOLERANCE = 1e-3
 
 
@@ -67,13 +71,52 @@ def predictions_csv(answers: Answers) -> str:
     """The answers as CSV, a header and a row a picture.
 
     The columns are path, label, predicted, correct (`true` or `false`), confidence (the probability of the predicted
-    class) and `p_CLASS` for each class; numbers have six significant digits.
+    class) and `p_CLASS` for each class; numbers have as many digits as tell them from every other float32.
     """
     rows = (
         (path, answers.classes[truth], answers.classes[predicted], "true" if truth == predicted else "false")
         for path, truth, predicted in zip(answers.paths, answers.truth, answers.predicted, strict=True)
     )
-    return probabilities_csv(("path", "label", "predicted", "correct"), rows, answers.probabilities, answers.classes)
+    return probabilities_csv(_COLUMNS, rows, answers.probabilities, answers.classes)
+
+
+def read_predictions(path: Path) -> Answers:
+    """Reads what `predictions_csv` wrote, every number as it was.
+
+    Raises:
+        DataError: The file is missing or is not such a table.
+    """
+    try:
+        header, *rows = csv.reader(io.StringIO(path.read_text(encoding="utf-8"), newline=""))
+        first = len(_COLUMNS) + 1  # the confidence is found again
+        classes = tuple(name.removeprefix("p_") for name in header[first:])
+        index = {name: number for number, name in enumerate(classes)}
+        return Answers(
+            paths=tuple(row[0] for row in rows),
+            truth=np.array([index[row[1]] for row in rows], np.int64),
+            probabilities=np.array([row[first:] for row in rows], np.float32).reshape(len(rows), len(classes)),
+            classes=classes,
+        )
+    except (OSError, ValueError, LookupError, csv.Error) as error:
+        raise DataError(
+            f"{path} must be a table that cnntrain evaluate wrote ({type(error).__name__}: {error}); evaluate again"
+        ) from error
+
+
+def sorted_by_content(answers: Answers) -> Answers:
+    """The same rows, sorted by true class, then by probabilities: one order, whoever brought them in whichever."""
+    return rows_of(answers, np.lexsort((*answers.probabilities.T[::-1], answers.truth)))
+
+
+def rows_of(answers: Answers, rows: NDArray[np.integer]) -> Answers:
+    """Some of the answers.
+
+    Args:
+        answers: N of them.
+        rows: Integer array of shape (M,) of positions, in the order wanted.
+    """
+    paths = tuple(answers.paths[row] for row in rows)
+    return Answers(paths, answers.truth[rows], answers.probabilities[rows], answers.classes)
 
 
 def probabilities_csv(
@@ -88,14 +131,14 @@ def probabilities_csv(
         classes: C names.
 
     Returns:
-        The leading columns, then confidence (the largest probability) and `p_CLASS` for each class, numbers with six
-        significant digits.
+        The leading columns, then confidence (the largest probability) and `p_CLASS` for each class, numbers with the
+        digits that a float32 needs to be read back as it was.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*columns, "confidence", *(f"p_{name}" for name in classes)])
     for cells, row in zip(rows, probabilities, strict=True):
-        shown = [f"{probability:.6g}" for probability in row.tolist()]
+        shown = [digits.removesuffix(".0") for digits in row.astype(str).tolist()]
         writer.writerow([*cells, shown[int(np.argmax(row))], *shown])
     return text.getvalue()
 

@@ -1,12 +1,59 @@
-"""What cross-validation says about the true score: a mean with its interval."""
+"""Estimates with the intervals that they come with."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cnntrain.errors import DataError, UsageError
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A measured number with the interval that covers the true one with probability `level`.
+
+    Args:
+        value: What was measured.
+        low: Lower end of the interval.
+        high: Upper end.
+        level: 0.95.
+        method: How the interval was found: `wilson`, `stratified bootstrap`, or for differences of paired shares
+            `bonett-price`.
+    """
+
+    value: float
+    low: float
+    high: float
+    level: float
+    method: str
+
+
+def wilson(successes: int, trials: int) -> Estimate:
+    """The share `successes / trials` with its 95 % score interval (E. B. Wilson, JASA 22, 1927, 209-212).
+
+    Of no trials the share is taken as 0, and nothing is known of the true one: the interval is all from 0 to 1.
+    """
+    from scipy.stats import binomtest
+
+    if not trials:
+        return Estimate(0.0, 0.0, 1.0, LEVEL, "wilson")
+    interval = binomtest(successes, trials).proportion_ci(confidence_level=LEVEL, method="wilson")
+    return Estimate(successes / trials, float(interval.low), float(interval.high), LEVEL, "wilson")
+
+
+def percentile(value: float, resampled: NDArray[np.float64]) -> Estimate:
+    """A number with the middle 95 % of what it is in stratified bootstrap samples.
+
+    Args:
+        value: What was measured; the interval is widened to it where it lies outside.
+        resampled: The same measure of each sample, of shape (R,).
+    """
+    low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]).tolist()
+    return Estimate(value, min(low, value), max(high, value), LEVEL, "stratified bootstrap")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,13 @@
 """Activations: what chosen layers of a network make of one picture."""
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
-from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from cnntrain.errors import ModelFileError, UsageError
+from cnntrain.interpretation.layers import check_layer, map_layers, map_of, tensors_of
 
 MAP_MAKERS = (
     keras.layers.Conv2D,
@@ -18,7 +17,6 @@ MAP_MAKERS = (
     keras.layers.MaxPooling2D,
     keras.layers.AveragePooling2D,
 )
-_NAMED = 20
 
 
 def choose_layers(model: keras.Model, names: Sequence[str] = ()) -> tuple[str, ...]:
@@ -33,34 +31,14 @@ def choose_layers(model: keras.Model, names: Sequence[str] = ()) -> tuple[str, .
             network has neither convolutions nor pooling.
     """
     for name in names:
-        _check_name(model, name)
-    chosen = [layer for layer in model.layers if (layer.name in names if names else isinstance(layer, MAP_MAKERS))]
+        check_layer(model, name)
+    makers = {layer.name for layer in model.layers if isinstance(layer, MAP_MAKERS)}
+    chosen = tuple(name for name in tensors_of(model) if name in (names or makers))
     if not chosen:
-        raise UsageError(f"the network has no convolution or pooling layer; name others with --layer: {_named(model)}")
-    return tuple(layer.name for layer in chosen)
-
-
-def _check_name(model: keras.Model, name: str) -> None:
-    """Makes sure that a layer of that name gives maps."""
-    known = [layer.name for layer in model.layers]
-    if name in known:
-        if not _gives_maps(model.get_layer(name)):
-            raise UsageError(f"the output of the layer {name} is no map; these layers give some: {_named(model)}")
-        return
-    near = get_close_matches(name, known, n=3)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {_named(model)}"
-    raise UsageError(f"the network has no layer {name}; {hint}")
-
-
-def _gives_maps(layer: Any) -> bool:
-    """Whether a layer's output has the shape (N, height, width, channels)."""
-    return len(getattr(layer.output, "shape", ())) == 4
-
-
-def _named(model: keras.Model) -> str:
-    """The layers that give maps, the first twenty by name."""
-    names = [layer.name for layer in model.layers if _gives_maps(layer)]
-    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+        raise UsageError(
+            f"the network has no convolution or pooling layer; name others with --layer: {map_layers(model)}"
+        )
+    return chosen
 
 
 def compute_activations(
@@ -79,7 +57,7 @@ def compute_activations(
     Raises:
         ModelFileError: An activation is not finite.
     """
-    view = keras.Model(model.input, {name: model.get_layer(name).output for name in layers})
+    view = keras.Model(model.input, {name: map_of(model, name) for name in layers})
     outputs = view(picture[np.newaxis].astype(np.float32), training=False)
     maps = {name: keras.ops.convert_to_numpy(outputs[name])[0].astype(np.float32) for name in layers}
     for name, values in maps.items():

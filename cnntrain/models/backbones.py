@@ -27,8 +27,8 @@ def backbones() -> Mapping[str, tuple[Callable[..., Any], Callable[..., Any]]]:
     }
 
 
-def build_backbone(pictures: Any, name: str, weights: str) -> tuple[Any, tuple[str, ...]]:
-    """Puts a backbone without its top on the pictures, in the same flat graph, with its own preprocessing before it.
+def build_backbone(pictures: Any, name: str, weights: str, *, include_top: bool = False) -> tuple[Any, tuple[str, ...]]:
+    """Puts a backbone on the pictures, in the same flat graph, with its own preprocessing before it.
 
     The layers of a backbone run in inference mode for good: its dropout is turned off here, its batch normalization
     by `Network.thaw`. So frozen layers give the same feature maps in training as in use. Layers that Keras names by
@@ -38,9 +38,11 @@ def build_backbone(pictures: Any, name: str, weights: str) -> tuple[Any, tuple[s
         pictures: Symbolic tensor (N, height, width, 1 or 3), 0 to 255; one channel is repeated to three.
         name: Key of `backbones()`, in letters of any case.
         weights: `imagenet`, `none` or the path of a weights file.
+        include_top: Whether ImageNet's classification follows the feature maps.
 
     Returns:
-        The symbolic feature maps, and the names of the backbone's layers from the picture upwards.
+        The symbolic feature maps, or with the top the logits (N, 1000), and the names of the backbone's layers from the
+        picture upwards.
 
     Raises:
         ModelFileError: The weights are missing, damaged, of another network, or cannot be downloaded.
@@ -50,14 +52,15 @@ def build_backbone(pictures: Any, name: str, weights: str) -> tuple[Any, tuple[s
     if pictures.shape[-1] == 1:
         pictures = keras.layers.Concatenate(name="repeat_channels")([pictures, pictures, pictures])
     before = set(_layers_to(pictures))
+    options = {"include_top": True, "classifier_activation": None} if include_top else {"include_top": False}
     with _counted_from_the_start():
         inputs = preprocess(pictures)
         if weights == "imagenet":
-            base = _download(builder, name, inputs)
+            base = _download(builder, name, inputs, options)
         else:
-            base = builder(include_top=False, weights=None, input_tensor=inputs)
+            base = builder(**options, weights=None, input_tensor=inputs)
     if weights not in ("imagenet", "none"):
-        load_weights(base, Path(weights).expanduser(), name)
+        load_weights(base, Path(weights).expanduser(), name, include_top=include_top)
     for layer in base.layers:
         _turn_off_dropout(layer)
     return base.output, tuple(layer.name for layer in base.layers if layer.name not in before)
@@ -90,19 +93,20 @@ def _turn_off_dropout(layer: Any) -> None:
         layer.drop_path_rate = 0.0
 
 
-def _download(builder: Callable[..., Any], name: str, inputs: Any) -> Any:
+def _download(builder: Callable[..., Any], name: str, inputs: Any, options: Mapping[str, Any]) -> Any:
     """Builds a backbone with its ImageNet weights, which Keras downloads on first use."""
     try:
         with warnings.catch_warnings(), redirect_stdout(sys.stderr):  # where Keras shows the download
             warnings.simplefilter("ignore", UserWarning)  # MobileNets tell which picture size they were trained on
-            return builder(include_top=False, weights="imagenet", input_tensor=inputs)
+            return builder(**options, weights="imagenet", input_tensor=inputs)
     except Exception as error:  # keras.utils.get_file raises a bare Exception when there is no network
         if isinstance(error, ValueError) and "hash" not in str(error):
             raise
         found = re.search(r"\S+\.h5", str(error))
-        file = found.group() if found else f"{name}'s weights without top"
+        part = "with" if options["include_top"] else "without"
+        file = found.group() if found else f"{name}'s weights {part} top"
         folder = Path(os.environ.get("KERAS_HOME", "~/.keras"))
         raise ModelFileError(
             f"weights: imagenet needs the file {file}, which could not be downloaded; get it with a machine that has a "
-            f"network and put it into {folder / 'models'}, or set model.weights to its path"
+            f"network and put it into {folder / 'models'}, or give its path instead of imagenet"
         ) from error

@@ -14,6 +14,7 @@ from cnntrain.models.convnet import build_blocks
 
 LOGITS = "logits"
 PROBABILITIES = "probabilities"
+_HEAD = "head_"
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,17 @@ def resize(model: keras.Model, image_size: tuple[int, int]) -> tuple[keras.Model
     return twin, outputs
 
 
+def network_of(model: keras.Model) -> Network:
+    """The network that a finished model is, of which nothing is known to be pretrained.
+
+    Args:
+        model: As `Network.model`, with a head of cnntrain's.
+    """
+    head = next(layer for layer in model.layers if layer.name.startswith(_HEAD))
+    features = _layer_of(head.input)
+    return Network(model, (), features, {operation.name: operation.output for operation in model.operations})
+
+
 def build_network(config: Config, class_count: int, *, mixed_precision: bool = False) -> Network:
     """Builds the network of a configuration, with its pretrained weights where it asks for some.
 
@@ -183,7 +195,7 @@ def _build_head(features: Any, head: Head, class_count: int) -> Any:
         "global_average": keras.layers.GlobalAveragePooling2D,
         "global_max": keras.layers.GlobalMaxPooling2D,
     }[head.pooling]
-    x = pooling(name=f"head_{head.pooling}")(features)
+    x = pooling(name=f"{_HEAD}{head.pooling}")(features)
     for number, layer in enumerate(head.layers, start=1):
         if layer.dense is not None:
             x = keras.layers.Dense(layer.dense, activation=layer.activation, name=f"head_{number}_dense")(x)

@@ -14,13 +14,14 @@ from cnntrain.untrusted.stored import Pair, assign, pair, pair_in_order
 _OF_CNNTRAIN = "cnntrain.json"
 
 
-def load_weights(base: Any, path: Path, name: str) -> None:
+def load_weights(base: Any, path: Path, name: str, *, include_top: bool = False) -> None:
     """Loads a weights file into a backbone. Nothing is changed before all of the file is known to fit.
 
     Args:
-        base: The backbone without its top.
+        base: The backbone.
         path: A file that Keras has written: `.weights.h5`, `.keras`, or `.h5` of the older format.
         name: What the backbone is called.
+        include_top: Whether it has its top; this is told where the file does not fit.
 
     Raises:
         ModelFileError: The file is missing, is no weights file, or its arrays are not those of the network.
@@ -34,8 +35,9 @@ def load_weights(base: Any, path: Path, name: str) -> None:
             stored = _stored(file, path)
             assign(base, _pairs(base, path, read_hdf5(stored)), stored)
     except (OSError, ValueError) as error:
+        part = "with" if include_top else "without"
         raise ModelFileError(
-            f"{path} does not hold the weights of {name} without its top ({told(error)}); get the file that belongs to "
+            f"{path} does not hold the weights of {name} {part} its top ({told(error)}); get the file that belongs to "
             "it"
         ) from error
     if name.lower().startswith("efficientnetb"):

@@ -3,14 +3,16 @@
 import io
 import unicodedata
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
 from typing import cast
 
 import matplotlib
 import matplotlib.style
 from matplotlib import font_manager
 from matplotlib.figure import Figure
+from matplotlib.font_manager import get_font
 from matplotlib.text import Text
 
 # M. Okabe and K. Ito, "Color Universal Design" (2002): told apart with any kind of colour vision. Their yellow is left
@@ -75,8 +77,31 @@ def look() -> Iterator[None]:
 
 def fonts() -> list[str]:
     """DejaVu Sans, which comes with matplotlib, then the installed fonts for the scripts that it lacks."""
-    installed = set(font_manager.get_font_names())
-    return ["DejaVu Sans", *(name for name in _FALLBACKS if name in installed)]
+    return ["DejaVu Sans", *(name for name in _FALLBACKS if name in _installed())]
+
+
+@cache
+def _installed() -> frozenset[str]:
+    """Names of the installed fonts, also of those that came after matplotlib had written its list of them."""
+    listed = {font.fname for font in font_manager.fontManager.ttflist}
+    for file in font_manager.findSystemFonts():
+        if file not in listed:
+            with suppress(OSError, RuntimeError):  # a broken font is no reason to fail
+                font_manager.fontManager.addfont(file)
+    return frozenset(font_manager.get_font_names())
+
+
+def letters_without_font(texts: Iterable[str]) -> str:
+    """The letters of texts that none of `fonts` has, each once, in their order: they are drawn as boxes."""
+    known = frozenset[int]().union(*(_letters(font_manager.findfont(name)) for name in fonts()))
+    shown = "".join(shorten(text, len(text) + 2) for text in texts)
+    return "".join(letter for letter in dict.fromkeys(shown) if ord(letter) not in known and not letter.isspace())
+
+
+@cache
+def _letters(file: str) -> frozenset[int]:
+    """What a font file has, as code points."""
+    return frozenset(get_font(file).get_charmap())
 
 
 def shorten(name: str, longest: int) -> str:

@@ -89,9 +89,10 @@ class RunDirectory:
             raise UsageError(f"the name of an evaluation is one folder name; got: {name}; choose another --name")
         return self.path / "evaluation" / name
 
-    def activations(self, picture: str) -> Path:
-        """The folder with what the layers make of one picture, which is called by its file's name without suffix."""
-        return self.path / "explain" / "activations" / picture
+    @property
+    def explanations(self) -> Path:
+        """The folder with what the network sees: a folder a kind of picture."""
+        return self.path / "explain"
 
 
 def check_vacant(path: Path, *, overwrite: bool) -> None:

@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cnntrain.config import Config, config_to_yaml
 from cnntrain.config.stages import plan_stages
 from cnntrain.data.data_set import DataSet
@@ -35,6 +38,7 @@ from cnntrain.training.loop import Trainer
 from cnntrain.training.memory_watch import memory_watched
 from cnntrain.training.progress import Progress
 from cnntrain.training.signals import Interrupted, Signals, noted
+from cnntrain.training.verifying import check_saved, few_pictures
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,7 @@ class Session:
         Raises:
             TrainingError: The loss is not finite, or the memory is used up.
             DataError: A picture has gone or changed since it was looked at.
+            ModelFileError: The saved model is not the network that was trained.
             InterruptedRunError: Ctrl-C or SIGTERM, be it too late; what was done so far is saved.
             WriteError: A file cannot be written.
         """
@@ -129,8 +134,9 @@ class Session:
         try:
             config, tell = self._job.config, lambda line: self._on_event(Message(line))
             with noted(signals), memory_watched(config, tell), failures_told(config, self._job.data_set.examples):
+                pictures = few_pictures(config, self._job.data_set)  # while they are there
                 self._train(signals)
-                self._finish()
+                self._finish(pictures)
         except KeyboardInterrupt as error:
             self._give_up("interrupted", f"by a signal at {self._progress.place}")
             raise InterruptedRunError(f"interrupted at {self._kept()}", getattr(error, "signal_number", 2)) from error
@@ -250,16 +256,17 @@ class Session:
     def _on_epoch(self, progress: Progress) -> None:
         write_history(self._directory.history, progress.history)
 
-    def _save(self) -> None:
-        """Writes the network as it is now; in float32 when it was trained in float16."""
+    def _save(self) -> Any:
+        """Writes the network as it is now; in float32 when it was trained in float16. Gives what was written."""
         model = self._job.network.model
         if self._job.config.train.mixed_precision:
             model = _in_float32(model)
         save_model(self._directory.model, model, self._job.data_set.classes)
+        return model
 
-    def _finish(self) -> None:
-        """Saves the best model, which the network holds by now, and the record of a finished run."""
-        self._save()
+    def _finish(self, pictures: NDArray[np.uint8]) -> None:
+        """Saves the best model, which the network holds by now, checks it, and saves the record of a finished run."""
+        check_saved(self._directory.model, self._save(), pictures)
         self._close("finished", "")
         self._states.remove()
 

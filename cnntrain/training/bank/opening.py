@@ -59,7 +59,7 @@ class FeatureBanks:
         """
         start = time.perf_counter()
         try:
-            return self._open(network, cut, pictures, start)
+            return self.features(network, cut, pictures)
         except (WriteError, OSError, IncompleteBankError) as error:
             why = str(error) if isinstance(error, WriteError) else f"features cannot be read ({error})"
             way = "runs all layers in every epoch instead"
@@ -73,12 +73,24 @@ class FeatureBanks:
         """Notes that the banks are still used, so that they are not the first that other runs make room of."""
         self._shelf.touch(self._used)
 
-    def _open(
-        self, network: Network, cut: StageCut, pictures: Mapping[str, Pictures], start: float
-    ) -> dict[str, Features]:
-        views = {"train": self._views, "validation": 1}
+    def features(self, network: Network, cut: StageCut, pictures: Mapping[str, Pictures]) -> dict[str, Features]:
+        """The features of each split, as `open` gives them.
+
+        Args:
+            network: As there.
+            cut: As there.
+            pictures: By split; versions are made of those of `train` only.
+
+        Raises:
+            DataError: A picture has changed since it was looked at.
+            WriteError: There is no room for the bank.
+            OSError: The bank cannot be written or read.
+            IncompleteBankError: Another process has removed it meanwhile.
+        """
+        start = time.perf_counter()
         splits = [
-            _Split(network, cut, of_split, name, views[name], self._config) for name, of_split in pictures.items()
+            _Split(network, cut, of_split, name, self._views if name == "train" else 1, self._config)
+            for name, of_split in pictures.items()
         ]
         found = {split.name: self._features(split, str(cut.cut)) for split in splits}
         count, made = sum(split.rows for split in splits), sum(done for _, done in found.values())
