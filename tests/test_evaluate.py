@@ -90,6 +90,21 @@ def test_all_files_are_written_or_none(tmp_path: Path) -> None:
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
+def test_what_says_whose_answers_they_are_is_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a process that is killed in between would leave answers that are taken for those of another model."""
+    moved: list[str] = []
+    replace = Path.replace
+
+    def replaced(self: Path, target: Path) -> Path:
+        moved.append(Path(target).name)
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", replaced)
+    _write(tmp_path, some_answers(30, 2), [_mistake()])
+    assert set(moved) == {*ALWAYS, *CURVES, "mistakes.png"}
+    assert moved[-1] == "metrics.json"
+
+
 def test_the_most_confident_mistakes_come_first() -> None:
     answers = some_answers(200, 3)
     rows = worst_mistakes(answers)
@@ -142,6 +157,13 @@ def test_validation_is_measured_once_for_the_threshold(run: Run) -> None:
     assert stored.stat().st_mtime_ns == before
     assert not any("validation pictures" in str(event) for event in again)
     assert json.loads(stored.read_text(encoding="utf-8"))["operating_point"] is None
+
+
+def test_validation_pictures_among_others_are_a_note(run: Run, tmp_path: Path) -> None:
+    (note,) = cnntrain.evaluate(run, data=tmp_path / "pets" / "validation", name="again").notes
+    assert note.startswith("12 pictures are in the validation pictures and in the data given alike")
+    assert note.endswith("the best epoch was chosen on these, and any threshold is fitted on them")
+    assert cnntrain.evaluate(run, split="validation").notes == cnntrain.evaluate(run).notes == ()
 
 
 def test_a_threshold_that_cannot_be_fitted_is_a_note(run: Run, tmp_path: Path) -> None:

@@ -16,13 +16,14 @@ from keras.src.applications import imagenet_utils
 from PIL import Image
 
 import cnntrain
-from cnntrain.api import subjects
+from cnntrain.api import gradcam, subjects
 from cnntrain.cli import group
 from cnntrain.config import load_config
 from cnntrain.data.decoder import Preprocessing, decode
 from cnntrain.errors import DataError, UsageError, WriteError
+from cnntrain.interpretation import heat_maps as heat_maps_module
 from cnntrain.interpretation.gradcam import grad_cam_plus_plus
-from cnntrain.interpretation.heat_maps import coarse_maps, heat_maps
+from cnntrain.interpretation.heat_maps import coarse_maps, heat_maps, map_gradients
 from cnntrain.interpretation.integrated import GREY, integrated_gradients
 from cnntrain.interpretation.layers import last_map, logits_of
 from cnntrain.interpretation.placement import brought_back, windows
@@ -134,7 +135,7 @@ def test_it_equals_a_plain_reference_on_a_small_network(method: Any, target: int
     kernel = np.asarray(model.get_layer("logits").kernel, np.float64)
     gradients = kernel[:, target].reshape(maps.shape[1:])  # behind the maps everything is linear
     expected = [REFERENCES[method](one, gradients) for one in maps]
-    found = coarse_maps(model, pictures, np.array([target, target]), method, "conv")
+    found = coarse_maps(map_gradients(model, "conv"), pictures, np.array([target, target]), method)
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert max(heat.max() for heat in expected) > 0.01
     heat = heat_maps(model, pictures, [target, target], method=method)
@@ -176,7 +177,7 @@ def test_it_equals_differences_of_a_network_with_batch_normalization_and_a_short
         behind[place] -= step
         gradients[place] = (_tail(model, ahead) - _tail(model, behind)) / (2 * step)
     expected = REFERENCES[method](maps, gradients * (1 if target else -1))  # of two classes 0 is minus the logit
-    (found,) = coarse_maps(model, pictures, np.array([target]), method, "conv1")
+    (found,) = coarse_maps(map_gradients(model, "conv1"), pictures, np.array([target]), method)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
@@ -470,6 +471,18 @@ def test_a_heat_map_a_picture_and_class_in_the_pictures_own_size(trained: Run, p
                 assert shown.size == given.size
     (cat,) = (entry for entry in printed["pictures"][0]["classes"] if entry["class"] == "猫 x")
     assert Path(cat["path"]).stem.endswith("_猫_x")
+
+
+def test_gradients_are_compiled_once_for_all_pictures(
+    trained: Run, photos: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[Any] = []
+    right = heat_maps_module.at_maps
+    monkeypatch.setattr(heat_maps_module, "at_maps", lambda view: compiled.append(view) or right(view))
+    monkeypatch.setattr(gradcam, "_AT_ONCE", 1)
+    found = cnntrain.explain_gradcam(trained, photos)
+    assert len(found.pictures) == 3
+    assert len(compiled) == 1
 
 
 def test_classes_that_are_named_are_drawn_and_nothing_else(trained: Run, photos: list[Path]) -> None:

@@ -74,6 +74,13 @@ def test_few_pictures_are_no_error(counts: tuple[int, ...]) -> None:
     assert np.isfinite(found.probabilities).all()
 
 
+def test_the_only_picture_of_its_class_is_not_accused() -> None:
+    features, labels = _clusters((1, 20, 20), spread=0.05)
+    found = find_disagreements(features, labels, 3)
+    assert found.order.tolist() == []
+    assert found.probabilities[0].tolist() == [1, 0, 0]
+
+
 def test_features_that_are_all_the_same_tell_nothing() -> None:
     labels = np.repeat([0, 1], 20)
     assert not find_disagreements(np.ones((40, 8), np.float32), labels, 2).is_confident.any()

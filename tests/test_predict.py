@@ -117,6 +117,18 @@ def test_a_pattern_that_the_shell_left_alone_is_expanded(photos: list[Path]) -> 
     assert _names(literal) == [str(literal)]
 
 
+def test_a_tilde_stands_for_a_home_only_where_there_is_one(
+    photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos[0].rename("~draft.png")
+    assert _names("~draft.png") == ["~draft.png"]
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert _names("~/photos/*.png") == [str(tmp_path / photos[1])]
+    (nobody,) = find_named(["~nobody-of-that-name/*.png"])[0]
+    assert nobody.name == str(Path("~nobody-of-that-name/*.png"))
+
+
 def test_a_file_counts_whatever_it_is_called(trained: Run, photos: list[Path]) -> None:
     bare = photos[0].rename("photos/picture")
     assert cnntrain.predict(trained, [bare]).paths == (str(bare),)

@@ -15,7 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cnntrain
+from cnntrain.api.mislabels import likely_mislabelled
 from cnntrain.cli import group
+from cnntrain.data.examples import read_examples
 from cnntrain.errors import DataError, UsageError, WriteError
 from cnntrain.evaluation.answers import Answers
 from cnntrain.files import write_json
@@ -219,9 +221,11 @@ def test_what_is_missing_is_said() -> None:
         render(made_report(made_answers(CLASSES, 9), measured=None, suspicions=None, curves=None, best="", notes=()))
     )
     text = parsed.all("main")[0][1]
-    for sentence in ("no pictures to measure on", "Nobody looked for them", "No epoch was over"):
+    for sentence in ("Nothing is measured", "Nobody looked for them", "No epoch was over"):
         assert sentence in text
     assert not parsed.all("dialog")
+    ids = {f"#{attributes['id']}" for _, attributes, *_ in parsed.elements if "id" in attributes}
+    assert {attributes["href"] for attributes, *_ in parsed.all("a")} <= ids  # no link leads nowhere
     assert "There are none: every picture was recognised" in render(made_report(made_answers(CLASSES, 9, wrong=0.0)))
 
 
@@ -298,10 +302,38 @@ def test_what_was_measured_stays_when_the_pictures_are_gone(copied: Run) -> None
     assert len(parsed.all("img")) == 4  # figures
 
 
+def test_no_answer_stands_below_another_picture(copied: Run) -> None:
+    cnntrain.evaluate(copied)
+    likely_mislabelled(copied)  # so that nothing asks for the pictures any more
+    pictures = [Path(example.path) for example in read_examples(copied.directory.examples)]
+    stored = [picture.read_bytes() for picture in pictures]
+    try:
+        for picture, content in zip(pictures, reversed(stored), strict=True):
+            picture.write_bytes(content)
+        result = _report(copied.path)
+    finally:
+        for picture, content in zip(pictures, stored, strict=True):
+            picture.write_bytes(content)
+    assert result.exit_code == 0
+    assert "no pictures are shown: " in result.stderr
+    assert "is gone or not what it was when the run was fitted" in result.stderr
+    parsed = ParsedPage((copied.path / "report.html").read_text(encoding="utf-8"))
+    assert "accuracy on 16 test pictures" in parsed.all("main")[0][1]
+    assert len(parsed.all("img")) == 4  # figures
+
+
 def test_another_place_and_json(trained: Run, tmp_path: Path) -> None:
     result = _report(trained.path, "--output", tmp_path / "new" / "page.html", "--split", "validation", "--json")
     assert json.loads(result.stdout) == {"report": str(tmp_path / "new" / "page.html")}
-    assert "16 validation pictures" in (tmp_path / "new" / "page.html").read_text(encoding="utf-8")
+    page = (tmp_path / "new" / "page.html").read_text(encoding="utf-8")
+    assert "16 validation pictures" in page
+    assert "by which the best epoch was chosen: the results are too good" in page
+
+
+def test_training_pictures_are_not_taken_for_held_out_ones(trained: Run, tmp_path: Path) -> None:
+    result = _report(trained.path, "--output", tmp_path / "page.html", "--split", "train")
+    assert "warning: everything is measured on the pictures that the model was trained on" in result.stderr
+    assert "that the model was trained on: the results are too good" in (tmp_path / "page.html").read_text("utf-8")
 
 
 def test_what_cannot_be_done_is_an_error(copied: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -332,7 +364,7 @@ def test_without_test_pictures_those_of_validation_are_taken(copied: Run) -> Non
     page = (copied.path / "report.html").read_text(encoding="utf-8")
     assert "accuracy on 16 validation pictures" in page
     ((_, warnings, _),) = ParsedPage(page).all("div", class_="warnings")
-    assert "by which its best epoch was chosen" in warnings
+    assert "by which the best epoch was chosen" in warnings
 
 
 def test_a_run_that_ended_early_has_a_page_that_says_so(copied: Run) -> None:

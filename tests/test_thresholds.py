@@ -54,6 +54,13 @@ def test_a_threshold_is_measured_on_other_pictures() -> None:
     assert (only.accuracy, only.sensitivity, only.specificity) == (wilson(1, 2), None, wilson(1, 2))
 
 
+def test_it_holds_between_neighbouring_numbers_too() -> None:
+    dog = float(np.nextafter(np.float32(0.5), np.float32(1)))
+    answers = two_classes([0.5, dog], [0, 1])
+    found = fit_threshold(answers)
+    assert (found.balanced_accuracy, measure_threshold(found, answers).accuracy.value) == (1, 1)
+
+
 def test_a_threshold_is_for_two_classes() -> None:
     three = Answers(("a",), np.zeros(1, np.int64), np.array([[0.5, 0.25, 0.25]], np.float32), ("a", "b", "c"))
     with pytest.raises(ValueError, match="two classes"):

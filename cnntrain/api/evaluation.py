@@ -203,8 +203,9 @@ def _measured(
         model=opened.checksum,
         operating_point=point,
     )
-    tell_missing_fonts(listener, run.classes)
-    write_evaluation(found.folder, found.to_json(), answers, found.metrics, _mistakes(opened, trusted, answers))
+    mistakes = _mistakes(opened, trusted, answers)
+    tell_missing_fonts(listener, [*run.classes, *(mistake.name for mistake in mistakes)])
+    write_evaluation(found.folder, found.to_json(), answers, found.metrics, mistakes)
     return found
 
 

@@ -66,8 +66,8 @@ def write_evaluation(
     """
     from cnntrain.evaluation.answers import predictions_csv
 
-    contents = {"metrics.json": json_bytes(measured), "predictions.csv": predictions_csv(answers).encode("utf-8")}
-    contents |= _figures(answers, metrics, mistakes)
+    contents = {"predictions.csv": predictions_csv(answers).encode("utf-8"), **_figures(answers, metrics, mistakes)}
+    contents["metrics.json"] = json_bytes(measured)  # the last: it says whose answers lie beside it
     write_together({folder / name: content for name, content in contents.items()})
     for name in set(_FIGURES) - set(contents):
         with reported(folder / name):

@@ -216,8 +216,9 @@ def _drawn(subject: Subject, pictures: "Sequence[NamedPicture]", question: _Ques
 
     from cnntrain.data.unlabelled import open_named
     from cnntrain.evaluation.answering import predict_probabilities
-    from cnntrain.interpretation.heat_maps import heat_maps
+    from cnntrain.interpretation.heat_maps import heat_maker
 
+    heat_maps = heat_maker(subject.model, method=question.method, layer=question.layer)
     for start in range(0, len(pictures), _AT_ONCE):
         group = pictures[start : start + _AT_ONCE]
         chances = predict_probabilities(subject.model, open_named(group, subject.preprocessing), len(subject.classes))
@@ -225,7 +226,7 @@ def _drawn(subject: Subject, pictures: "Sequence[NamedPicture]", question: _Ques
         rows = [question.wanted or tuple(row.tolist()) for row in likeliest]
         shown = np.repeat(as_seen(group, subject), len(rows[0]), axis=0)
         asked = [target for targets in rows for target in targets]
-        heats = iter(heat_maps(subject.model, shown, asked, method=question.method, layer=question.layer))
+        heats = iter(heat_maps(shown, asked))
         for picture, targets, chance in zip(group, rows, chances, strict=True):
             yield _laid_over(subject, picture, question, {target: next(heats) for target in targets}, chance)
 

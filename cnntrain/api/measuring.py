@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from cnntrain.data.examples import Example
+from cnntrain.data.examples import Example, in_split, read_examples
 from cnntrain.errors import UsageError
 from cnntrain.files import sha256
 from cnntrain.runs.run import Run
@@ -102,7 +102,7 @@ def other_pictures(
 
 def weaknesses(run: Run, name: str, trusted: "Trusted") -> Iterator[str]:
     """What weakens the result."""
-    from cnntrain.data.leaks import described
+    from cnntrain.data.leaks import described, shared
 
     yield from weaknesses_of_model(run)
     if before := sum(picture["split"] == name for picture in run.record.data.get("skipped", ())):
@@ -114,6 +114,9 @@ def weaknesses(run: Run, name: str, trusted: "Trusted") -> Iterator[str]:
         yield f"a leak is allowed: {described(trusted.leaks)}"
     if trusted.alike:
         yield f"{len(trusted.alike)} pictures are near-duplicates of training pictures, {trusted.alike[0]} first"
+    validation = in_split(read_examples(run.directory.examples), "validation")
+    if name not in ("train", "validation") and (chosen_on := shared(validation, trusted.examples)):
+        yield f"{described(chosen_on)}; the best epoch was chosen on these, and any threshold is fitted on them"
 
 
 def weaknesses_of_model(run: Run) -> Iterator[str]:

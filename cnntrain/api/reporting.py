@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnntrain.api.fonts import tell_missing_fonts
+from cnntrain.api.measuring import weaknesses_of_model
 from cnntrain.data.examples import Example, read_examples
 from cnntrain.errors import DataError, ModelFileError, UsageError, WriteError
 from cnntrain.files import write_bytes
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
     from cnntrain.reports.content import Chart, Measured, Suspicion
 
 _MOST_SUSPICIONS = 20
+_TOO_GOOD = {
+    "train": "everything is measured on the pictures that the model was trained on: the results are too good",
+    "validation": (
+        "everything is measured on the validation pictures, by which the best epoch was chosen: the results are too "
+        "good"
+    ),
+}
 _CANNOT = (DataError, ModelFileError)  # what leaves out a part of the page, which then says why
 
 
@@ -68,15 +76,11 @@ def _part_to_measure(run: Run, examples: Sequence[Example], split: str) -> tuple
     """The split that is measured on, if any, and what is to be said about that."""
     found = {example.split for example in examples}
     if split in found:
-        return split, []
+        return split, [_TOO_GOOD[split]] if split in _TOO_GOOD else []
     if split != "test":
         raise DataError(f"the run {run.path} has no {split} pictures; choose another --split")
     if "validation" in found:
-        note = (
-            "the run has no test pictures, so everything is measured on the validation pictures, by which its best "
-            "epoch was chosen: the results are too good"
-        )
-        return "validation", [note]
+        return "validation", ["the run has no test pictures", _TOO_GOOD["validation"]]
     return None, ["the run has neither test nor validation pictures, so nothing is measured"]
 
 
@@ -133,13 +137,7 @@ def _page(
 
 def _weaknesses(run: Run) -> list[str]:
     """What one must know about a run before one believes its numbers."""
-    from cnntrain.evaluation.trust import SMOKE_NOTE
-
-    record, found = run.record, []
-    if record.smoke:
-        found.append(SMOKE_NOTE)
-    if record.status != "finished":
-        found.append(f"the run is not finished ({record.status}): its model is the best of its first epochs")
+    record, found = run.record, list(weaknesses_of_model(run))
     if leaks := record.data.get("leaks"):
         found.append(f"{len(leaks)} pictures lie in two parts of the data, so the results may be too good")
     if skipped := record.data.get("skipped"):
@@ -160,20 +158,18 @@ def _measured(
     answers = answers_of(run, part, device=device, on_event=listener)
     model, preprocessing = open_model(run)
     metrics = compute_metrics(answers)
+    charts = charts_of(answers, metrics)
+    shown_names = [names[path] for path in answers.paths]
+
+    def with_pictures_of(examples: Sequence[Example]) -> "Measured":
+        pictures = partial(pictures_at, examples, preprocessing)
+        return measured(part, answers, metrics, pictures=pictures, names=shown_names, charts=charts, model=model)
+
     try:
-        pictures = partial(pictures_at, _examples_of(run, part, answers), preprocessing)
+        return with_pictures_of(_examples_of(run, part, answers))
     except DataError as error:
         warnings.append(f"no pictures are shown: {error}")
-        pictures = partial(pictures_at, (), preprocessing)
-    return measured(
-        part,
-        answers,
-        metrics,
-        pictures=pictures,
-        names=[names[path] for path in answers.paths],
-        charts=charts_of(answers, metrics),
-        model=model,
-    )
+        return with_pictures_of(())
 
 
 def _examples_of(run: Run, part: str, answers: "Answers") -> list[Example]:
@@ -196,10 +192,10 @@ def _suspicions(
     found = likely_mislabelled(run, device=device, on_event=listener)
     confident = [suspect for suspect in found if suspect.is_confident]
     suspects = confident[:_MOST_SUSPICIONS]
-    places = {example.path: place for place, example in enumerate(examples)}
-    positions = [places[suspect.path] for suspect in suspects]
-    preprocessing = preprocessing_from_json(run.preprocessing)
-    return suspicions_of(suspects, pictures_at(examples, preprocessing, positions), names), len(confident)
+    by_path = {example.path: example for example in examples}
+    shown = [by_path[suspect.path] for suspect in suspects]
+    pictures = pictures_at(shown, preprocessing_from_json(run.preprocessing), range(len(shown)))
+    return suspicions_of(suspects, pictures, names), len(confident)
 
 
 def _curves(run: Run) -> "Chart | None":

@@ -42,6 +42,7 @@ def command(
 
 
 def _print(found: Any) -> None:
+    from cnntrain.api.comparison import CAVEAT
     from cnntrain.cli.tables import aligned
 
     averaged = ", averaged with their mirror images" if found.tta else ""
@@ -52,7 +53,7 @@ def _print(found: Any) -> None:
         click.echo(f"\n{_told(pair, several=len(found.pairs) > 1)}")
     if len(found.pairs) > 1:
         click.echo(f"\np-values are corrected for {len(found.pairs)} pairs (Holm)")
-    click.echo(f"\n{found.to_json()['caveat']}")
+    click.echo(f"\n{CAVEAT}")
 
 
 def _told(pair: Any, *, several: bool) -> str:

@@ -86,29 +86,26 @@ def find_named(places: Iterable[str | Path]) -> tuple[tuple[NamedPicture, ...], 
 
 
 def look_at_named(
-    pictures: Sequence[NamedPicture], *, max_pixels: int, on_picture: Callable[[int], None] = lambda _: None
+    pictures: Sequence[NamedPicture], *, max_pixels: int
 ) -> tuple[tuple[NamedPicture, ...], tuple[BadPicture, ...]]:
     """Looks at every picture, on all cores.
 
     Args:
         pictures: Files that may be anything, or nothing.
         max_pixels: Largest height times width.
-        on_picture: Told the number of pictures that are done.
 
     Returns:
         The pictures that can be decoded, with their orientation, and the others with what is wrong with them.
     """
-    seen = _looked_at(pictures, max_pixels, on_picture)
+    seen = _looked_at(pictures, max_pixels)
     good = (picture for picture in seen if isinstance(picture, NamedPicture))
     bad = (picture for picture in seen if isinstance(picture, BadPicture))
     return tuple(good), tuple(bad)
 
 
-def _looked_at(
-    pictures: Sequence[NamedPicture], max_pixels: int, on_picture: Callable[[int], None] = lambda _: None
-) -> list[NamedPicture | BadPicture]:
+def _looked_at(pictures: Sequence[NamedPicture], max_pixels: int) -> list[NamedPicture | BadPicture]:
     """All of them in their order, each with its orientation or as bad."""
-    looks = look_at_all([picture.file for picture in pictures], max_pixels=max_pixels, on_picture=on_picture)
+    looks = look_at_all([picture.file for picture in pictures], max_pixels=max_pixels)
     return [
         BadPicture(picture.name, look.problem) if look.fault else replace(picture, orientation=look.orientation)
         for picture, look in zip(pictures, looks, strict=True)
@@ -212,7 +209,7 @@ def _printable(path: str) -> str:
 def _expanded(places: Iterable[str | Path]) -> Iterator[Path]:
     """The paths, patterns replaced by what they match; one that matches nothing stands for itself."""
     for place in places:
-        text = str(Path(place).expanduser())
+        text = str(place) if os.path.lexists(place) else os.path.expanduser(place)  # noqa: PTH111 - Path fails for ~nobody
         matches = [] if os.path.lexists(text) else sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - patterns may be absolute
         yield from map(Path, matches or [text])
 

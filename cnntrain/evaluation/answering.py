@@ -1,5 +1,6 @@
 """Asks a model about pictures."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -19,6 +20,7 @@ from cnntrain.models.network import class_probabilities
 Flip = Literal["none", "horizontal", "vertical", "both"]
 
 BATCH = 32
+_GRAPH = re.compile(r"\{\{.*?\}\}")  # what TensorFlow calls its functions
 _HEIGHT, _WIDTH = 1, 2  # axes of a batch
 _REVERSED: dict[Flip, tuple[tuple[int, ...], ...]] = {
     "none": ((),),
@@ -110,7 +112,7 @@ def changes_told() -> Iterator[None]:
     try:
         yield
     except (tf.errors.NotFoundError, tf.errors.InvalidArgumentError) as error:
-        reason = " ".join(error.message.split())[:200]
+        reason = " ".join(_GRAPH.sub("", error.message).split())[:200]
         raise DataError(
             f"a picture has gone or changed since it was looked at: {reason}; put it back and try again"
         ) from error

@@ -63,7 +63,7 @@ def find_disagreements(features: NDArray[np.float32], labels: NDArray[np.int64],
         class_count: C, number of classes.
 
     Returns:
-        Nothing in any order where fewer than two classes have two pictures.
+        Nothing in any order where fewer than two classes have two pictures; never the only picture of its class.
     """
     folds = _folds(labels)
     scaled = _scaled(features)
@@ -105,9 +105,11 @@ def _out_of_fold(
 ) -> NDArray[np.float64]:
     """Probabilities (N, C) of each picture by a regression on the kept pictures of the other folds.
 
-    Where these are of one class only nothing is known: each picture's own label has probability 1.
+    Where these are of one class only, or no other picture has its label, nothing is known: a picture's own label has
+    probability 1.
     """
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
     probabilities = np.zeros((len(labels), class_count))
     for fold in np.unique(folds):
@@ -117,8 +119,11 @@ def _out_of_fold(
             probabilities[inside, labels[inside]] = 1.0
             continue
         regression = LogisticRegression(C=_INVERSE_REGULARIZATION, max_iter=_MOST_ITERATIONS)
-        regression.fit(features[others], labels[others])
+        with threadpool_limits(1):  # more threads wait for each other, many times as long where cores are busy
+            regression.fit(features[others], labels[others])
         probabilities[np.ix_(inside, known)] = regression.predict_proba(features[inside])
+    alone = np.bincount(labels)[labels] == 1
+    probabilities[alone] = np.eye(class_count)[labels[alone]]
     return probabilities
 
 

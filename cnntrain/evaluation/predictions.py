@@ -116,5 +116,5 @@ def joined(parts: Sequence[Predictions]) -> Predictions:
 
 
 def _rounded(value: float) -> float:
-    """What `predictions.csv` shows, as a number."""
+    """Six significant digits, as a number; CSV has all of them."""
     return float(f"{value:.6g}")

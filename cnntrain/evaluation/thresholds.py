@@ -80,7 +80,7 @@ def measure_threshold(threshold: Threshold, answers: Answers) -> OperatingPoint:
         threshold: Fitted on other pictures.
         answers: At least one, of the same two classes.
     """
-    called = answers.probabilities[:, 1] >= threshold.value
+    called = answers.probabilities[:, 1].astype(np.float64) >= threshold.value  # which float32 would round
     second = answers.truth == 1
     right = called == second
     return OperatingPoint(

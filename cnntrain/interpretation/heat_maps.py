@@ -1,7 +1,7 @@
 """Heat maps: where in a picture that lies which speaks for a class, by the method that suits the network."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 
 from cnntrain.errors import ModelFileError, UsageError
 from cnntrain.interpretation.gradcam import grad_cam, grad_cam_plus_plus
-from cnntrain.interpretation.gradients import at_maps
-from cnntrain.interpretation.integrated import integrated_gradients
+from cnntrain.interpretation.gradients import MapGradients, at_maps
+from cnntrain.interpretation.integrated import integrated, picture_gradients
 from cnntrain.interpretation.layers import has_places, in_single_precision, last_map, logits_of, map_of
 
 Method = Literal["auto", "gradcam", "gradcam++", "integrated_gradients"]
-MapMethod = Literal["gradcam", "gradcam++"]
+HeatMaker = Callable[[NDArray[np.generic], Sequence[int]], NDArray[np.float32]]
+_Make = Callable[[NDArray[np.generic], NDArray[np.int64]], tuple[NDArray[Any], NDArray[Any]]]  # maps, scales
 
 _AT_ONCE = 16  # pictures in a pass through the network
 _BRIGHTEST = 99.5  # per cent of the pixels that integrated gradients tell apart; the rest is as hot as can be
@@ -82,27 +83,57 @@ def heat_maps(
         ValueError: The targets are not one class for each picture.
         ModelFileError: The gradients are not finite.
     """
-    classes = _check_targets(model, pictures, targets)
+    return heat_maker(model, method=method, layer=layer)(pictures, targets)
+
+
+def heat_maker(model: keras.Model, *, method: Method = "auto", layer: str | None = None) -> HeatMaker:
+    """`heat_maps` as a function of pictures and targets, compiled once for all of its calls."""
     chosen, name = choose_method(model, method, layer)
     single = in_single_precision(model)
-    if name is None:
-        found = np.maximum(integrated_gradients(single, pictures, targets).sum(axis=3), 0.0)
-        scale = np.percentile(found, _BRIGHTEST, axis=(1, 2)) if len(found) else np.zeros(0)
-    else:
-        found = enlarged(coarse_maps(single, pictures, classes, chosen, name), single.input_shape[1:3])
-        scale = found.max(axis=(1, 2))
-    if not np.all(np.isfinite(found)):
-        raise ModelFileError("the gradients of the model are not finite; its weights are damaged, fit it again")
-    return _normalized(found, scale)
+    make = _by_pixel(single) if name is None else _by_place(single, chosen, name)
+
+    def made(pictures: NDArray[np.generic], targets: Sequence[int]) -> NDArray[np.float32]:
+        classes = _check_targets(model, pictures, targets)
+        if not len(pictures):
+            return np.zeros((0, *model.input_shape[1:3]), np.float32)
+        found, scale = make(pictures, classes)
+        if not np.all(np.isfinite(found)):
+            raise ModelFileError("the gradients of the model are not finite; its weights are damaged, fit it again")
+        return _normalized(found, scale)
+
+    return made
+
+
+def _by_pixel(model: keras.Model) -> _Make:
+    gradients = picture_gradients(model)
+
+    def make(pictures: NDArray[np.generic], classes: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
+        found = np.maximum(integrated(gradients, pictures, classes).sum(axis=3), 0.0)
+        return found, np.percentile(found, _BRIGHTEST, axis=(1, 2))
+
+    return make
+
+
+def _by_place(model: keras.Model, method: str, layer: str) -> _Make:
+    gradients = map_gradients(model, layer)
+
+    def make(pictures: NDArray[np.generic], classes: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
+        found = enlarged(coarse_maps(gradients, pictures, classes, method), model.input_shape[1:3])
+        return found, found.max(axis=(1, 2))
+
+    return make
+
+
+def map_gradients(model: keras.Model, layer: str) -> MapGradients:
+    """The maps of a layer, and how the score of a class changes with them. Raises UsageError as `check_layer` does."""
+    return at_maps(keras.Model(model.input, [map_of(model, layer), logits_of(model)]))
 
 
 def coarse_maps(
-    model: keras.Model, pictures: NDArray[np.generic], targets: NDArray[np.int64], method: str, layer: str
+    gradients: MapGradients, pictures: NDArray[np.generic], targets: NDArray[np.int64], method: str
 ) -> NDArray[np.float32]:
-    """Grad-CAM or Grad-CAM++ at the size of the layer's maps, not normalised: float32 (N, h, w), 0 or more."""
-    tensor = map_of(model, layer)
-    gradients = at_maps(keras.Model(model.input, [tensor, logits_of(model)]))
-    parts = [np.zeros((0, *tensor.shape[1:3]), np.float32)]
+    """Grad-CAM or Grad-CAM++ of at least one picture, of the size of the maps, not normalised: float32 (N, h, w)."""
+    parts = []
     for start in range(0, len(pictures), _AT_ONCE):
         rows = slice(start, start + _AT_ONCE)
         parts.append(_ON_MAPS[method](*gradients(pictures[rows].astype(np.float32), targets[rows])))
@@ -111,8 +142,6 @@ def coarse_maps(
 
 def enlarged(maps: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
     """Maps (N, h, w) at another height and width: bilinear, with half-pixel centers, antialiased where they shrink."""
-    if not len(maps):
-        return np.zeros((0, *size), np.float32)
     shown = keras.ops.image.resize(maps[..., np.newaxis], size, interpolation="bilinear", antialias=True)
     found: NDArray[np.float32] = keras.ops.convert_to_numpy(shown)[..., 0].astype(np.float32)
     return found

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from cnntrain.interpretation.gradients import at_pictures
+from cnntrain.interpretation.gradients import PictureGradients, at_pictures
 from cnntrain.interpretation.layers import in_single_precision, logits_of
 
 _AT_ONCE = 32  # pictures in a pass through the network
@@ -38,8 +38,23 @@ def integrated_gradients(
     Returns:
         float32 (N, height, width, channels), of either sign, in units of logits.
     """
-    single = in_single_precision(model)
-    gradients = at_pictures(keras.Model(single.input, logits_of(single)))
+    return integrated(picture_gradients(in_single_precision(model)), pictures, targets, baseline=baseline, steps=steps)
+
+
+def picture_gradients(model: keras.Model) -> PictureGradients:
+    """How the score of a class changes with the pixels of pictures."""
+    return at_pictures(keras.Model(model.input, logits_of(model)))
+
+
+def integrated(
+    gradients: PictureGradients,
+    pictures: NDArray[np.generic],
+    targets: Sequence[int] | NDArray[np.int64],
+    *,
+    baseline: float = BLACK,
+    steps: int = 64,
+) -> NDArray[np.float32]:
+    """`integrated_gradients` by gradients that are compiled already."""
     ways = (np.arange(steps) + 0.5) / steps
     found = []
     for picture, target in zip(pictures.astype(np.float32), targets, strict=True):

@@ -4,14 +4,15 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 from PIL import Image
 
 from cnntrain.data.decoder import Preprocessing
 from cnntrain.data.examples import Example
+from cnntrain.data.inspection import changed_files
 from cnntrain.data.pipeline import image_batches, open_pictures
 from cnntrain.errors import DataError
+from cnntrain.evaluation.answering import changes_told
 from cnntrain.evaluation.answers import Answers
 from cnntrain.evaluation.metrics import Metrics
 from cnntrain.interpretation.heat_maps import choose_method, heat_maps
@@ -81,14 +82,17 @@ def pictures_at(
         return
     labels = sorted({example.label for example in chosen})
     batches = image_batches(open_pictures(chosen, labels, preprocessing), min(_BATCH, len(chosen)))
-    try:
-        for batch in batches.as_numpy_iterator():
+    groups = (_unchanged(chosen[start : start + _BATCH]) for start in range(0, len(chosen), _BATCH))
+    with changes_told():
+        for _, batch in zip(groups, batches.as_numpy_iterator(), strict=True):
             yield from batch
-    except (tf.errors.NotFoundError, tf.errors.InvalidArgumentError) as error:
-        reason = " ".join(error.message.split())[:200]
-        raise DataError(
-            f"a picture has gone or changed since it was looked at: {reason}; put it back and try again"
-        ) from error
+
+
+def _unchanged(examples: Sequence[Example]) -> Sequence[Example]:
+    """The examples themselves: no answer may stand below another picture. Raises DataError."""
+    if changed := changed_files(examples):
+        raise DataError(f"{changed[0]} is gone or not what it was when the run was fitted; put it back and try again")
+    return examples
 
 
 def _mistakes(
