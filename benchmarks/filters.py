@@ -2,7 +2,7 @@
 
 In one process. The bare side has the layers up to the one that is looked at as a compiled function, which gives
 the gradient of one filter a picture for 64 pictures in memory, and calls it as often as there are steps; ours is all
-from the network in memory to the finished pictures: cutting and resizing it, compiling, noise, jitter, steps. 10
+from the network in memory to the finished pictures: cutting and resizing it, compiling, noise, jitter, steps. 2
 minutes on two cores.
 """
 

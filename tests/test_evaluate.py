@@ -121,7 +121,7 @@ def test_mistakes_are_drawn_with_what_they_were_taken_for() -> None:
     )
     figure = draw_mistakes([_mistake(), long])
     titles = [axes.get_title() for axes in figure.axes]
-    assert titles == ["cat → dog\n0.9000", "Berne…n dog → 猫咪动…名字\n0.9877"]
+    assert titles == ["is cat\nsaid dog 0.9000", "is Berne…n dog\nsaid 猫咪动…名字 0.9877"]
     assert len(figure.axes[1].texts[0].get_text()) == 24
     assert len(draw_mistakes([_mistake()] * 7).axes) == 10
 

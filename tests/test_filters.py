@@ -59,7 +59,7 @@ def test_the_picture_excites_its_own_filter_more_than_those_of_others() -> None:
         x = layer(x)
     means = np.asarray(keras.Model(pictures, x)(found.pictures)).mean(axis=(1, 2))  # (picture, filter)
     assert means.argmax(axis=0).tolist() == list(range(6))
-    assert not found.is_dead.any()
+    assert not found.is_silent.any()
 
 
 def test_a_filters_picture_does_not_depend_on_the_others() -> None:
@@ -93,22 +93,22 @@ def test_batches_are_compiled_once() -> None:
     assert counts[0] == counts[1]
 
 
-def test_a_filter_that_nothing_excites_is_dead() -> None:
+def test_a_filter_that_nothing_excites_is_silent() -> None:
     model = _network(3)
     kernel, _ = model.get_layer("conv2").get_weights()
     model.get_layer("conv2").set_weights([kernel, np.array([5.0, -1e6, 5.0])])
     found = excite(model, "conv2", [0, 1, 2], steps=6, size=16)
-    assert found.is_dead.tolist() == [False, True, False]
+    assert found.is_silent.tolist() == [False, True, False]
 
 
-def test_a_filter_that_only_strong_contrast_excites_is_not_dead() -> None:
+def test_a_filter_that_only_strong_contrast_excites_is_not_silent() -> None:
     """Neighbours must differ by more than 60 levels; those of the first noise differ by 20 at the most."""
     pictures = keras.Input((8, 8, 1), name="pictures")
     model = keras.Model(pictures, keras.layers.Conv2D(1, (1, 2), activation="relu", name="edge")(pictures))
     model.get_layer("edge").set_weights([np.array([-1.0, 1.0]).reshape(1, 2, 1, 1), np.array([-60.0])])
-    assert excite(model, "edge", [0], steps=1, size=8).is_dead.all()
+    assert excite(model, "edge", [0], steps=1, size=8).is_silent.all()
     found = excite(model, "edge", [0], steps=12, size=8)
-    assert not found.is_dead.any()
+    assert not found.is_silent.any()
     assert np.diff(found.pictures[0, ..., 0], axis=1).max() > 60
 
 
@@ -146,11 +146,11 @@ def test_a_size_that_is_too_small_is_told() -> None:
 
 
 def test_a_grid_shows_every_picture_pixel_by_pixel() -> None:
-    """A picture of two levels is stretched to the middle ± a fifth; a dead one is light grey."""
+    """A picture of two levels is stretched to the middle ± a fifth; a silent one is light grey."""
     pictures = np.full((10, 64, 64, 1), 100.0, np.float32)
     pictures[:, :, 32:] = 120.0
-    is_dead = [False] * 9 + [True]
-    figure = draw_filters("block1_conv", range(10, 20), pictures, is_dead, count=32)
+    is_silent = [False] * 9 + [True]
+    figure = draw_filters("block1_conv", range(10, 20), pictures, is_silent, count=32)
     with Image.open(io.BytesIO(to_png(figure))) as picture:
         drawn = np.asarray(picture.convert("RGB"))
     first = drawn[96 : 96 + 64, 24 : 24 + 64]
@@ -160,8 +160,8 @@ def test_a_grid_shows_every_picture_pixel_by_pixel() -> None:
     assert np.all(last == 224)
     texts = [text.get_text() for text in figure.texts]
     assert texts[:2] == ["10", "11"]
-    assert "19 dead" in texts
-    assert "10 of 32 filters, 1 dead" in texts
+    assert "19 silent" in texts
+    assert "10 of 32 filters, 1 silent" in texts
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +185,7 @@ def test_a_grid_of_64_a_file(trained: Run) -> None:
     result = _filters(trained.path, "--layer", "block1_conv", "--steps", 2, "--size", 20)
     assert result.exit_code == 0, result.output
     folder = trained.path / "explain" / "filters" / "block1_conv"
-    names = ["01_filters_0-63.png", "02_filters_64-69.png"]
+    names = ["01_filters.png", "02_filters.png"]
     assert result.stdout.splitlines() == [str(folder / name) for name in names]
     assert sorted(path.name for path in folder.iterdir()) == names
 
@@ -198,8 +198,8 @@ def test_json_and_a_folder_of_the_users_own(trained: Run, tmp_path: Path) -> Non
         "folder": str(tmp_path / "new"),
         "layer": "block1_conv",
         "filters": [3, 7, 8],
-        "dead": [],
-        "grids": [str(tmp_path / "new" / "01_filters_3-8.png")],
+        "silent": [],
+        "grids": [str(tmp_path / "new" / "01_filters.png")],
     }
 
 

@@ -488,7 +488,7 @@ def test_gradients_are_compiled_once_for_all_pictures(
 def test_classes_that_are_named_are_drawn_and_nothing_else(trained: Run, photos: list[Path]) -> None:
     result = _gradcam(trained.path, photos[0], "--class", "dog", "--method", "gradcam++", "--layer", "block1_conv")
     assert result.exit_code == 0, result.output
-    folder = trained.path / "explain" / "gradcam" / "one"
+    folder = trained.path / "explain" / "gradcam++" / "one"
     lines = result.stdout.splitlines()
     assert lines[0] == str(folder / "summary.png")
     assert lines[1].startswith(f"{folder / '01_dog.png'}  0.")
@@ -530,7 +530,7 @@ def test_what_is_wrong_is_one_line(trained: Run, photos: list[Path], options: li
 def test_nothing_is_written_when_a_picture_is_bad(trained: Run, photos: list[Path], tmp_path: Path) -> None:
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"bad\.jpg: .*and 1 more are bad"):
+    with pytest.raises(DataError, match=r"bad\.jpg: .*missing\.png"):
         cnntrain.explain_gradcam(trained, [photos[0], bad, tmp_path / "missing.png"], output=tmp_path / "new")
     assert not (tmp_path / "new").exists()
 

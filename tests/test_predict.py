@@ -360,7 +360,8 @@ def test_a_stream_looks_no_further_than_it_must(
         return real(paths, **options)
 
     real = unlabelled.look_at_all
-    monkeypatch.setattr(unlabelled, "_TOGETHER", 2)
+    monkeypatch.setattr(unlabelled, "_FEWEST", 2)
+    monkeypatch.setattr(unlabelled, "_MOST", 2)
     monkeypatch.setattr(unlabelled, "look_at_all", look_at_all)
     monkeypatch.setattr("cnntrain.evaluation.answering.BATCH", 2)
     stream = cnntrain.stream_predictions(trained, many)

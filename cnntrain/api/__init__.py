@@ -13,6 +13,7 @@ from cnntrain.api.exporting import Export, export
 from cnntrain.api.filters import FilterGrids, explain_filters
 from cnntrain.api.gradcam import ExplainedPicture, HeatMap, HeatMapPictures, explain_gradcam
 from cnntrain.api.lr_finding import LearningRates, find_learning_rate
+from cnntrain.api.mislabels import likely_mislabelled
 from cnntrain.api.plotting import SMOOTHING, plot
 from cnntrain.api.prediction import predict, stream_predictions
 from cnntrain.api.reporting import report
@@ -63,6 +64,7 @@ __all__ = [
     "find_learning_rate",
     "fit",
     "fit_folds",
+    "likely_mislabelled",
     "list_cache",
     "load_run",
     "plot",

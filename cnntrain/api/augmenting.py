@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from cnntrain.config import Config, LoadedConfig, Problem, Source, load_config
 from cnntrain.errors import DataError, UsageError
 from cnntrain.files import write_bytes
+from cnntrain.runs.directory import RunDirectory
 from cnntrain.runtime import prepare
 from cnntrain.training.events import Message, OnEvent, StepDone, ignore
 
@@ -36,7 +37,7 @@ def augment(
     the configuration is not asked for.
 
     Args:
-        config: A configuration, the path of a YAML file such as a run's `config.yaml`, or a mapping of the same shape.
+        config: A configuration, the path of a YAML file, a run's folder, or a mapping of the same shape as a file.
         image: The picture.
         overrides: `KEY=VALUE` with dotted keys, as `--set` takes them.
         count: Number of versions, 1 to 400.
@@ -56,6 +57,8 @@ def augment(
     listener, path = on_event or ignore, Path(output)
     _check(Path(image), count, path)
     changes = [overrides] if isinstance(overrides, str) else list(overrides)
+    if isinstance(config, str | Path) and (of_run := RunDirectory(Path(config)).config).is_file():
+        config = of_run
     loaded = load_config(config, overrides=changes if seed is None else [*changes, f"seed={seed}"])
     _check_changes(loaded, listener)
     prepare("cpu")

@@ -1,7 +1,7 @@
 """`cnntrain compare`: whether one run's model is better than another's."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from cnntrain.data.examples import Example, in_split, read_examples
 from cnntrain.errors import DataError, UsageError
 from cnntrain.runs.run import Run, open_run
 from cnntrain.runtime import DeviceChoice, prepare
-from cnntrain.training.events import Message, OnEvent, ignore
+from cnntrain.training.events import Event, Message, OnEvent, ignore
 
 if TYPE_CHECKING:
     from cnntrain.evaluation.answers import Answers
@@ -103,7 +103,11 @@ def compare(
     for note in notes:
         listener(Message(note))
     answers = [
-        _aligned(answers_of(run, split, tta=tta, device=device, on_event=listener), examples, opened[0].classes)
+        _aligned(
+            answers_of(run, split, tta=tta, device=device, on_event=_telling_of(run, listener, notes)),
+            examples,
+            opened[0].classes,
+        )
         for run, examples in zip(opened, tables, strict=True)
     ]
     names = [str(run.path) for run in opened]
@@ -119,6 +123,19 @@ def compare(
         pairs=compare_answers(list(zip(names, answers, strict=True))),
         notes=notes,
     )
+
+
+def _telling_of(run: Run, listener: OnEvent, told: Collection[str]) -> OnEvent:
+    """A listener that adds which run a message is of, and passes over what was told."""
+
+    def tell(event: Event) -> None:
+        if isinstance(event, Message):
+            event = Message(f"{run.path}: {event.text}")
+            if event.text in told:
+                return
+        listener(event)
+
+    return tell
 
 
 def _check_different(runs: Sequence[Run]) -> None:

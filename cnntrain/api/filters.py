@@ -24,24 +24,24 @@ class FilterGrids:
         folder: Where they lie.
         layer: Name of the layer.
         filters: Their numbers, counted from 0.
-        dead: Those of them that nothing excites.
+        silent: Those of them that nothing excites.
         grids: The files, each with up to 64 filters.
     """
 
     folder: Path
     layer: str
     filters: tuple[int, ...]
-    dead: tuple[int, ...]
+    silent: tuple[int, ...]
     grids: tuple[Path, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """The paths and the dead filters, for scripts."""
+        """The paths and the silent filters, for scripts."""
         return {
             "format": 1,
             "folder": str(self.folder),
             "layer": self.layer,
             "filters": list(self.filters),
-            "dead": list(self.dead),
+            "silent": list(self.silent),
             "grids": [str(path) for path in self.grids],
         }
 
@@ -100,20 +100,20 @@ def explain_filters(
     folder = Path(output) if output is not None else subject.folder / "filters" / layer
     with new_folder(folder, overwrite=output is None) as place:
         names = _draw(place, layer, found, count=len(choose_filters(subject.model, layer, None)))
-    dead = tuple(number for number, is_dead in zip(chosen, found.is_dead, strict=True) if is_dead)
-    return FilterGrids(folder, layer, chosen, dead, tuple(folder / name for name in names))
+    silent = tuple(number for number, is_silent in zip(chosen, found.is_silent, strict=True) if is_silent)
+    return FilterGrids(folder, layer, chosen, silent, tuple(folder / name for name in names))
 
 
 def _draw(place: Path, layer: str, found: "FilterPictures", *, count: int) -> list[str]:
-    """Writes the grids; gives their names, which say the first and the last filter in each."""
+    """Writes the grids; gives their names."""
     from cnntrain.plots.filters import GRID, draw_filters
     from cnntrain.plots.style import to_png
 
     names = []
     for start in range(0, len(found.filters), GRID):
         part = slice(start, start + GRID)
-        shown, is_dead = found.filters[part], found.is_dead[part].tolist()
-        names.append(f"{start // GRID + 1:02d}_filters_{shown[0]}-{shown[-1]}.png")
-        figure = draw_filters(layer, shown, found.pictures[part], is_dead, count=count)
+        shown, is_silent = found.filters[part], found.is_silent[part].tolist()
+        names.append(f"{start // GRID + 1:02d}_filters.png")
+        figure = draw_filters(layer, shown, found.pictures[part], is_silent, count=count)
         write_bytes(place / names[-1], to_png(figure))
     return names

@@ -125,7 +125,7 @@ def explain_gradcam(
         method: `auto` is Grad-CAM, or integrated gradients where the network has no map to look at.
         layer: Whose maps Grad-CAM looks at; the last with more than one place when absent.
         weights: Of a pretrained network with its top: `imagenet` (when absent), `none`, or the path of a file.
-        output: The folder to make; when absent `RUN/explain/gradcam`, or `explain/pretrained_NAME/gradcam`, in which
+        output: The folder to make; when absent `RUN/explain/METHOD`, or `explain/pretrained_NAME/METHOD`, in which
             the folder of each picture is replaced.
         device: `auto`, `cpu` or `gpu`.
         on_event: Told how far it is, and where nothing speaks for a class.
@@ -147,7 +147,7 @@ def explain_gradcam(
     used, looked_at = choose_method(subject.model, method, layer)
     question = _Question(used, looked_at, _wanted(subject.classes, classes), top or _TOP)
     pictures = usable(given, subject)
-    folder = Path(output) if output is not None else subject.folder / "gradcam"
+    folder = Path(output) if output is not None else subject.folder / used
     done: list[ExplainedPicture] = []
     with ExitStack() as stack:
         whole = stack.enter_context(new_folder(folder)) if output is not None else None

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnntrain.data.examples import SPLITS, Example, in_split, read_examples
 from cnntrain.errors import WriteError
-from cnntrain.runs.run import Run
+from cnntrain.runs.run import Run, open_run
 from cnntrain.runtime import DeviceChoice, prepare
 from cnntrain.training.events import OnEvent, ignore
 
@@ -21,7 +22,7 @@ _ROWS = 256  # feature maps that are averaged at once
 
 
 def likely_mislabelled(
-    run: Run, *, device: DeviceChoice = "auto", on_event: OnEvent | None = None
+    run: Run | str | Path, *, device: DeviceChoice = "auto", on_event: OnEvent | None = None
 ) -> "tuple[Suspect, ...]":
     """Finds pictures of a run, of all splits, that do not look like their label.
 
@@ -31,7 +32,7 @@ def likely_mislabelled(
     a training.
 
     Args:
-        run: The run.
+        run: A run, or its folder.
         device: `auto`, `cpu` or `gpu`.
         on_event: Told how far it is.
 
@@ -39,10 +40,12 @@ def likely_mislabelled(
         The pictures whose label is not what they look like most, the clearest first.
 
     Raises:
+        RunError: There is no such run.
         ModelFileError: The run's model is missing or damaged.
         DataError: A picture has gone or changed since the run was fitted.
         WriteError: The cache has no room.
     """
+    run = run if isinstance(run, Run) else open_run(Path(run))
     prepare(device)
     import numpy as np
 

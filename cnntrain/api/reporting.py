@@ -1,6 +1,8 @@
 """`cnntrain report`: one HTML file that tells everything about a run."""
 
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -17,6 +19,7 @@ from cnntrain.training.events import Message, OnEvent, ignore
 
 if TYPE_CHECKING:
     from cnntrain.evaluation.answers import Answers
+    from cnntrain.evaluation.thresholds import OperatingPoint
     from cnntrain.reports.content import Chart, Measured, Suspicion
 
 _MOST_SUSPICIONS = 20
@@ -161,15 +164,33 @@ def _measured(
     charts = charts_of(answers, metrics)
     shown_names = [names[path] for path in answers.paths]
 
+    point = _operating_point(run, part, answers, device, listener)
+
     def with_pictures_of(examples: Sequence[Example]) -> "Measured":
         pictures = partial(pictures_at, examples, preprocessing)
-        return measured(part, answers, metrics, pictures=pictures, names=shown_names, charts=charts, model=model)
+        found = measured(part, answers, metrics, pictures=pictures, names=shown_names, charts=charts, model=model)
+        return replace(found, operating_point=point)
 
     try:
         return with_pictures_of(_examples_of(run, part, answers))
     except DataError as error:
         warnings.append(f"no pictures are shown: {error}")
         return with_pictures_of(())
+
+
+def _operating_point(
+    run: Run, part: str, answers: "Answers", device: DeviceChoice, listener: OnEvent
+) -> "OperatingPoint | None":
+    """How the threshold of two classes fares on test pictures; nothing where there is none, or nothing to fit it on."""
+    from cnntrain.api.evaluation import answers_of
+    from cnntrain.evaluation.thresholds import fit_threshold, measure_threshold
+
+    if part != "test" or len(answers.classes) != 2:
+        return None
+    with suppress(DataError):
+        validation = answers_of(run, "validation", device=device, on_event=listener)
+        return measure_threshold(fit_threshold(validation), answers)
+    return None
 
 
 def _examples_of(run: Run, part: str, answers: "Answers") -> list[Example]:

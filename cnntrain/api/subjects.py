@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cnntrain.data.unlabelled import NamedPicture
 
 PREFIX = "pretrained:"
+_NAMED = 20  # pictures in an error
 
 
 @dataclass(frozen=True)
@@ -114,8 +115,8 @@ def usable(images: Sequence[str | Path], subject: Subject) -> tuple["NamedPictur
 
     good, bad = look_at_named([named_picture(image) for image in images], max_pixels=subject.max_pixels)
     if bad:
-        more = f" and {len(bad) - 1} more are bad" if len(bad) > 1 else ""
-        raise DataError(f"{bad[0]}{more}; give pictures that can be decoded")
+        more = f"; and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
+        raise DataError(f"{'; '.join(map(str, bad[:_NAMED]))}{more}; give the paths of pictures that can be decoded")
     return good
 
 

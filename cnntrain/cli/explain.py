@@ -132,8 +132,8 @@ def filters(
 ) -> None:
     """Draw for each filter of a layer of RUN the picture that excites it most, 64 a file, and print the files.
 
-    It is found by gradient ascent from grey noise. A filter is called dead when no pixel changes its output,
-    however strong the noise. A step takes about three times as long as the layers up to NAME take for 64 pictures.
+    It is found by gradient ascent from grey noise. A filter is called silent when no pixel changed
+    its output in all steps. A step takes about three times as long as the layers up to NAME take for 64 pictures.
     """
     from cnntrain import api
     from cnntrain.cli.progress import shown_progress
@@ -156,9 +156,9 @@ def filters(
         return
     for path in found.grids:
         click.echo(str(path))
-    if found.dead:
-        numbers = ", ".join(map(str, found.dead))
-        click.echo(f"dead, {len(found.dead)} of {len(found.filters)}: {numbers}")
+    if found.silent:
+        numbers = ", ".join(map(str, found.silent))
+        click.echo(f"silent, {len(found.silent)} of {len(found.filters)}: {numbers}")
 
 
 @command.command("gradcam", short_help="Draw what in a picture speaks for a class.")

@@ -77,7 +77,8 @@ def command(
     elif not as_lines and output is None:
         _print_table(found, top)
     elif not as_lines:
-        click.echo(f"wrote {len(found.paths)} predictions to {output}")
+        count = len(found.paths)
+        click.echo(f"wrote {count} prediction{'s' if count != 1 else ''} to {output}")
     _tell_bad(*counts)
 
 

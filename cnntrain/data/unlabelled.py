@@ -24,7 +24,7 @@ from cnntrain.data.sources.tables import is_table
 from cnntrain.data.sources.walking import UNPRINTABLE
 from cnntrain.errors import DataError
 
-_TOGETHER = 256  # pictures that are looked at while those before them are decoded
+_FEWEST, _MOST = 64, 1024  # pictures that are looked at while those before them are decoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +156,8 @@ def named_batches(
     waiting: deque[NamedPicture | BadPicture] = deque()  # filled from the right by a thread of TensorFlow
 
     def look_at_next() -> Iterator[tuple[list[bytes], list[int]]]:
-        for start in range(0, len(pictures), _TOGETHER):
-            seen = _looked_at(pictures[start : start + _TOGETHER], max_pixels)
+        for portion in _portions(pictures):
+            seen = _looked_at(portion, max_pixels)
             waiting.extend(seen)
             good = [picture for picture in seen if isinstance(picture, NamedPicture)]
             yield [os.fsencode(picture.file) for picture in good], [picture.orientation for picture in good]
@@ -167,6 +167,14 @@ def named_batches(
         yield NamedBatch(good, bad, images)
     good, bad = _taken(waiting, 0)
     yield NamedBatch(good, bad, np.empty((0, *preprocessing.shape), np.uint8))
+
+
+def _portions(pictures: Sequence[NamedPicture]) -> Iterator[Sequence[NamedPicture]]:
+    """The pictures in portions that double, so that the first batch comes soon and the later ones cost little."""
+    start, size = 0, _FEWEST
+    while start < len(pictures):
+        yield pictures[start : start + size]
+        start, size = start + size, min(2 * size, _MOST)
 
 
 def _decoded(portions: Callable[[], Iterator[Any]], preprocessing: Preprocessing, batch_size: int) -> Any:

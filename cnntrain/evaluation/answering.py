@@ -20,7 +20,7 @@ from cnntrain.models.network import class_probabilities
 Flip = Literal["none", "horizontal", "vertical", "both"]
 
 BATCH = 32
-_GRAPH = re.compile(r"\{\{.*?\}\}")  # what TensorFlow calls its functions
+_GRAPH = re.compile(r"\[?\[?\{\{.*?\}\}\]?\]?|\[\[.*$")  # what TensorFlow calls its functions
 _HEIGHT, _WIDTH = 1, 2  # axes of a batch
 _REVERSED: dict[Flip, tuple[tuple[int, ...], ...]] = {
     "none": ((),),

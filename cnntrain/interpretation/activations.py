@@ -7,16 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnntrain.errors import ModelFileError, UsageError
-from cnntrain.interpretation.layers import check_layer, map_layers, map_of, tensors_of
-
-MAP_MAKERS = (
-    keras.layers.Conv2D,
-    keras.layers.Conv2DTranspose,
-    keras.layers.DepthwiseConv2D,
-    keras.layers.SeparableConv2D,
-    keras.layers.MaxPooling2D,
-    keras.layers.AveragePooling2D,
-)
+from cnntrain.interpretation.layers import MAP_MAKERS, check_layer, map_layers, map_of, tensors_of
 
 
 def choose_layers(model: keras.Model, names: Sequence[str] = ()) -> tuple[str, ...]:

@@ -26,13 +26,13 @@ class FilterPictures:
     Args:
         filters: Their numbers in the layer, counted from 0.
         pictures: float32 (filters, size, size, channels), 0 to 255.
-        is_dead: bool (filters,): whether no noise was found of which a pixel changes the output of a filter; its
+        is_silent: bool (filters,): whether no noise was found of which a pixel changes the output of a filter; its
             picture is noise.
     """
 
     filters: tuple[int, ...]
     pictures: NDArray[np.float32]
-    is_dead: NDArray[np.bool_]
+    is_silent: NDArray[np.bool_]
 
 
 def choose_filters(model: keras.Model, layer: str, wanted: int | Sequence[int] | None) -> tuple[int, ...]:
@@ -102,10 +102,10 @@ def excite(
         def tell(count: int, before: int = done) -> None:
             on_step(before + count, steps * len(batches))
 
-        pictures, is_dead = _ascend(view, step, filled, steps=steps, seed=seed, on_step=tell)
-        parts.append((pictures[: len(batch)], is_dead[: len(batch)]))
-    pictures, is_dead = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return FilterPictures(tuple(filters), pictures, is_dead)
+        pictures, is_silent = _ascend(view, step, filled, steps=steps, seed=seed, on_step=tell)
+        parts.append((pictures[: len(batch)], is_silent[: len(batch)]))
+    pictures, is_silent = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return FilterPictures(tuple(filters), pictures, is_silent)
 
 
 def _up_to(model: keras.Model, layer: str, size: int) -> keras.Model:

@@ -10,6 +10,14 @@ from cnntrain.errors import UsageError
 from cnntrain.models.cutting import upwards
 from cnntrain.models.network import PROBABILITIES
 
+MAP_MAKERS = (
+    keras.layers.Conv2D,
+    keras.layers.Conv2DTranspose,
+    keras.layers.DepthwiseConv2D,
+    keras.layers.SeparableConv2D,
+    keras.layers.MaxPooling2D,
+    keras.layers.AveragePooling2D,
+)
 _POOLING = (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D)
 _NAMED = 20
 _KERNEL_AXES = 4  # of a convolution: height, width, channels in, channels out
@@ -32,8 +40,10 @@ def check_layer(model: keras.Model, name: str) -> None:
 
 
 def map_layers(model: keras.Model) -> str:
-    """The layers that give maps, the first twenty by name."""
-    names = [name for name, tensor in tensors_of(model).items() if _is_map(tensor)]
+    """The layers that give maps, the first twenty by name: convolutions and pooling, or all where there are none."""
+    tensors = {name: tensor for name, tensor in tensors_of(model).items() if _is_map(tensor)}
+    names = [name for name, tensor in tensors.items() if isinstance(tensor._keras_history.operation, MAP_MAKERS)]
+    names = names or list(tensors)
     return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 

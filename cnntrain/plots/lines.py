@@ -33,14 +33,18 @@ def draw_square(curves: Sequence[Curve], *, x_label: str, y_label: str, area: st
     """
     labels = [f"{style.shorten(name, _LONGEST)}  {value:.4f}" for name, value, *_ in curves]
     widest = max(map(style.columns, [area, *labels])) * _LETTER
-    figure = Figure(figsize=(_SIDE + 1.6 + widest, _SIDE + 0.7), layout="compressed")
+    is_alone = len(curves) == 1
+    figure = Figure(figsize=(_SIDE + (0.8 if is_alone else 1.6 + widest), _SIDE + 0.7), layout="compressed")
     axes = figure.add_subplot()
     for label, ((*_, x, y), (color, dashes), width) in zip(labels, _styled(curves), strict=True):
         way = "steps-pre" if stepped else "default"
         axes.plot(x, y, color=color, linestyle=dashes, linewidth=width, label=label, drawstyle=way, zorder=2 + width)
     _set_square(axes)
     axes.set(xlabel=x_label, ylabel=y_label)
-    figure.legend(title=area, alignment="left", loc="outside right upper")
+    if is_alone:
+        axes.legend(title=area, alignment="left", loc="lower center")
+    else:
+        figure.legend(title=area, alignment="left", loc="outside right upper")
     return figure
 
 

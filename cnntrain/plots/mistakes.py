@@ -66,7 +66,7 @@ def _draw(axes: Axes, mistake: Mistake) -> None:
     smooth = min(shown.shape[:2]) >= _SMALL
     axes.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="antialiased" if smooth else "nearest")
     names = [_fitted(name, _CLASS) for name in (mistake.truth, mistake.predicted)]
-    axes.set_title(f"{' → '.join(names)}\n{mistake.confidence:.4f}", fontsize=8.0, pad=13)
+    axes.set_title(f"is {names[0]}\nsaid {names[1]} {mistake.confidence:.4f}", fontsize=8.0, pad=13)
     axes.text(
         0.5, 1.02, _fitted(mistake.name, _NAME), transform=axes.transAxes, ha="center", va="bottom", fontsize=6.5,
         color=style.MUTED,

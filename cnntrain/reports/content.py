@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cnntrain.evaluation.metrics import Metrics
+from cnntrain.evaluation.thresholds import OperatingPoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,7 @@ class Measured:
         heat_by: The method of their heat maps.
         size: Height and width of the pictures as the network sees them.
         charts: Calibration, and the curves that exist.
+        operating_point: Of two classes, how the threshold that was fitted on validation fares, where there is one.
     """
 
     split: str
@@ -127,6 +129,7 @@ class Measured:
     heat_by: str
     size: str
     charts: tuple[Chart, ...]
+    operating_point: OperatingPoint | None = None
 
     @property
     def cells(self) -> tuple[Cell, ...]:
