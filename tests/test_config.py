@@ -299,6 +299,15 @@ def test_names_with_odd_characters_stay_one_line(write: Write) -> None:
     ]
 
 
+def test_a_home_of_nobody_is_told() -> None:
+    raw = {
+        "data": {"source": "~nobody-of-that-name/photos"},
+        "model": {"kind": "pretrained", "backbone": "vgg16", "weights": "~nobody-of-that-name.h5"},
+    }
+    rule = "there is no such user; write ./~… for a name that begins with ~; got: ~nobody-of-that-name"
+    assert refused(raw) == [f"config: data.source: {rule}/photos", f"config: model.weights: {rule}.h5"]
+
+
 def test_only_the_base_of_a_pretrained_model_can_be_frozen(write: Write) -> None:
     text = CONVNET.replace("{name: one, epochs: 3}", "{name: one, unfreeze: none}").replace(
         "- name: two", "- name: two\n      unfreeze: all\n    - name: three\n      unfreeze: conv_1"

@@ -1,10 +1,11 @@
 """Rules of a configuration that no section can check alone."""
 
+import os
 from collections.abc import Iterable
 from itertools import pairwise
 
 from cnntrain.config.problems import Key, Problem
-from cnntrain.config.sections import Config, Convnet, Features, Stage, Train
+from cnntrain.config.sections import Config, Convnet, Features, Pretrained, Stage, Train
 from cnntrain.config.stages import plan_stages
 
 
@@ -14,6 +15,7 @@ def check(config: Config) -> list[Problem]:
     holders += [(("train", "stages", index), stage) for index, stage in enumerate(config.train.stages)]
     return [
         *(problem for key, holder in holders for problem in _check_rates(key, holder, config.train)),
+        *_check_homes(config),
         *_check_names(config),
         *_check_warmup(config),
         *_check_unfreeze(config),
@@ -35,6 +37,18 @@ def _check_rates(key: Key, holder: Train | Stage, train: Train) -> list[Problem]
         what = "adamw without train.weight_decay is adam; set a weight_decay above 0 or take adam"
         problems.append(Problem((*key, "optimizer"), what))
     return problems
+
+
+def _check_homes(config: Config) -> list[Problem]:
+    """A path that begins with `~` must name a home folder."""
+    paths = {("data", "source"): config.data.source}
+    if isinstance(config.model, Pretrained):
+        paths["model", "weights"] = config.model.weights
+    return [
+        Problem(key, "there is no such user; write ./~… for a name that begins with ~", got=path)
+        for key, path in paths.items()
+        if path.startswith("~") and os.path.expanduser(path) == path  # noqa: PTH111 - pathlib raises
+    ]
 
 
 def _check_names(config: Config) -> list[Problem]:
