@@ -1,6 +1,7 @@
 """Fixtures that several test files use."""
 
 import os
+import signal
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -97,3 +98,11 @@ def tiny_backbone() -> Any:
         return keras.Model(keras.utils.get_source_inputs(input_tensor), x)
 
     return build
+
+
+@pytest.fixture
+def heard_ctrl_c() -> Iterator[None]:
+    """What a shell runs behind it ignores SIGINT; the tests want it heard wherever they run."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -59,6 +59,7 @@ def test_no_failed_write_harms_what_was_there() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_no_failed_write_of_a_plot_harms_the_one_before() -> None:
     command = [sys.executable, "-m", "benchmarks.failing_writes", "--commands", "plot", "split"]
     done = subprocess.run(

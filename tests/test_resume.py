@@ -105,7 +105,12 @@ def _assert_equal(trainer: Trainer, other: Trainer) -> None:
     assert [one.path for one, two in pairs if not np.array_equal(one.numpy(), two.numpy())] == []
 
 
-@pytest.mark.parametrize("case", CASES)
+LONG = {"weights_and_decay", "mixed_precision", "sizes"}
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=[pytest.mark.slow] if case in LONG else []) for case in CASES]
+)
 def test_a_training_that_is_interrupted_again_and_again_gives_the_same_numbers(
     case: str, split_folder: Path, tiny_backbone: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -288,6 +288,7 @@ def test_a_smoke_run_goes_on_as_one(split_folder: Path, tmp_path: Path) -> None:
     assert _numbers(run) == _numbers(cnntrain.fit(raw, run_dir=tmp_path / "whole", smoke=True))
 
 
+@pytest.mark.slow
 def test_folds_that_are_done_stay_and_the_others_follow(
     split_folder: Path, tmp_path: Path, write_pictures: Any
 ) -> None:

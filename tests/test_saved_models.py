@@ -238,6 +238,7 @@ def test_a_saved_model_is_asked_about_pictures_of_all_classes_that_were_held_out
     assert {example.split for example in asked[1]} == {"train"}
 
 
+@pytest.mark.usefixtures("heard_ctrl_c")
 def test_a_signal_during_the_check_comes_too_late_to_stop_the_training(
     split_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -14,13 +14,7 @@ from cnntrain.training.signals import Interrupted, Signals, noted
 
 ON_POSIX = os.name == "posix"
 
-
-@pytest.fixture(autouse=True)
-def heard() -> Iterator[None]:
-    """What a shell runs behind it ignores SIGINT; the tests want it heard wherever they run."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+pytestmark = pytest.mark.usefixtures("heard_ctrl_c")
 
 
 def _wait(condition: Callable[[], bool]) -> bool:
