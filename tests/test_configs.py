@@ -37,7 +37,13 @@ def test_a_header_says_what_it_is_and_what_was_measured(path: Path) -> None:
     assert re.search(r"epoch", header)
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if path.stem.startswith("vgg16") else [])
+        for path in CONFIGS
+    ],
+)
 def test_it_trains(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # no data here: pictures are generated
     run = cnntrain.fit(path, smoke=True)
