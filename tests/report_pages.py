@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cnntrain.evaluation.answers import Answers
+from cnntrain.evaluation.answers import Answers, worst_mistakes
 from cnntrain.evaluation.metrics import compute_metrics
 from cnntrain.reports.content import Chart, Measured, Mistake, Pictures, Report, Suspicion
 from cnntrain.reports.images import BUDGET, thumbnail, thumbnails
-from cnntrain.reports.matrix import cells_of, picture_order, shown_pictures, worst_mistakes
+from cnntrain.reports.matrix import cells_of, picture_order, shown_pictures
 
 HOSTILE = (
     "<script>alert(1)</script>",

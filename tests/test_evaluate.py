@@ -11,10 +11,10 @@ from PIL import Image
 
 import cnntrain
 from cnntrain.api import Run, answers_of
-from cnntrain.api.evaluation_files import worst_mistakes, write_evaluation
+from cnntrain.api.evaluation_files import write_evaluation
 from cnntrain.cli import group
 from cnntrain.errors import DataError, WriteError
-from cnntrain.evaluation.answers import Answers, read_predictions
+from cnntrain.evaluation.answers import Answers, read_predictions, worst_mistakes
 from cnntrain.evaluation.metrics import compute_metrics, wilson
 from cnntrain.evaluation.thresholds import fit_threshold
 from cnntrain.files import sha256
@@ -107,12 +107,12 @@ def test_what_says_whose_answers_they_are_is_written_last(tmp_path: Path, monkey
 
 def test_the_most_confident_mistakes_come_first() -> None:
     answers = some_answers(200, 3)
-    rows = worst_mistakes(answers)
+    rows = worst_mistakes(answers, 20)
     wrong = np.flatnonzero(answers.predicted != answers.truth)
     assert len(wrong) > len(rows) == 20
     confidence = answers.probabilities.max(axis=1)
     assert confidence[rows].tolist() == sorted(confidence[wrong].tolist(), reverse=True)[:20]
-    assert worst_mistakes(Answers(answers.paths, answers.predicted, answers.probabilities, answers.classes)) == []
+    assert worst_mistakes(Answers(answers.paths, answers.predicted, answers.probabilities, answers.classes), 20) == []
 
 
 def test_mistakes_are_drawn_with_what_they_were_taken_for() -> None:

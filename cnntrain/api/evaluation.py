@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from cnntrain.api.evaluation_files import stored_answers, worst_mistakes, write_evaluation
+from cnntrain.api.evaluation_files import stored_answers, write_evaluation
 from cnntrain.api.fonts import tell_missing_fonts
 from cnntrain.api.measuring import (
     AVERAGED,
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from cnntrain.evaluation.thresholds import OperatingPoint
     from cnntrain.evaluation.trust import Trusted
     from cnntrain.plots.mistakes import Mistake
+
+_SHOWN = 20  # mistakes
 
 
 @dataclass(frozen=True)
@@ -248,9 +250,10 @@ def _has_validation(run: Run) -> bool:
 
 def _mistakes(opened: Opened, trusted: "Trusted", answers: "Answers") -> "list[Mistake]":
     """The most confidently wrong pictures with what is to be written beside them."""
+    from cnntrain.evaluation.answers import worst_mistakes
     from cnntrain.plots.mistakes import Mistake
 
-    rows = worst_mistakes(answers)
+    rows = worst_mistakes(answers, _SHOWN)
     pictures = opened.pictures([trusted.examples[row] for row in rows])
     return [
         Mistake(

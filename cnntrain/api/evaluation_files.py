@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from cnntrain.evaluation.metrics import Metrics
     from cnntrain.plots.mistakes import Mistake
 
-_SHOWN = 20  # mistakes
 _FIGURES = ("confusion.png", "roc.png", "precision_recall.png", "calibration.png", "mistakes.png")
 
 
@@ -40,13 +39,6 @@ def stored_answers(run: Run, split: str, *, tta: bool) -> "Answers | None":
         )
         return answers if is_same else None
     return None
-
-
-def worst_mistakes(answers: "Answers") -> list[int]:
-    """Positions of up to 20 pictures with wrong answers, the most confident first."""
-    wrong = [int(row) for row in (answers.predicted != answers.truth).nonzero()[0]]
-    confidence = answers.probabilities.max(axis=1)
-    return sorted(wrong, key=lambda row: (-confidence[row], answers.paths[row]))[:_SHOWN]
 
 
 def write_evaluation(

@@ -30,7 +30,6 @@ _TOP = 3
 _AT_ONCE = 16  # pictures that are in memory
 _NO_LETTER = re.compile(r"[^\w.-]+")
 _LONGEST = 40  # characters of a class's name in the name of a file
-_TITLES = {"gradcam": "Grad-CAM", "gradcam++": "Grad-CAM++", "integrated_gradients": "integrated gradients"}
 
 
 @dataclass(frozen=True)
@@ -188,7 +187,9 @@ class _Question:
     @property
     def line(self) -> str:
         """How it is answered, for whoever looks at a summary."""
-        return _TITLES[self.method] + (f", {self.layer}" if self.layer else "")
+        from cnntrain.interpretation.heat_maps import METHOD_NAMES
+
+        return METHOD_NAMES[self.method] + (f", {self.layer}" if self.layer else "")
 
 
 @dataclass(frozen=True)

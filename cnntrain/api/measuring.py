@@ -58,12 +58,9 @@ class Opened:
 
     def pictures(self, examples: Sequence[Example]) -> "list[NDArray[np.uint8]]":
         """A few pictures as the network gets them: uint8 arrays of shape (height, width, 1 or 3)."""
-        from cnntrain.data.pipeline import image_batches, open_pictures
+        from cnntrain.data.few import decoded
 
-        if not examples:
-            return []
-        opened = open_pictures(examples, self.run.classes, self.preprocessing)
-        return list(next(image_batches(opened, len(examples)).as_numpy_iterator()))
+        return list(decoded(examples, self.preprocessing)) if examples else []
 
 
 def open_for_measuring(run: Run, flip: "Flip", listener: OnEvent) -> Opened:

@@ -122,12 +122,10 @@ def usable(images: Sequence[str | Path], subject: Subject) -> tuple["NamedPictur
 
 def as_seen(pictures: Sequence["NamedPicture"], subject: Subject) -> "NDArray[np.uint8]":
     """Pictures as the network gets them: uint8 (N, height, width, channels)."""
-    from cnntrain.data.pipeline import image_batches
+    from cnntrain.data.few import at_once
     from cnntrain.data.unlabelled import open_named
 
-    batches = image_batches(open_named(pictures, subject.preprocessing), len(pictures))
-    seen: NDArray[np.uint8] = next(batches.as_numpy_iterator())
-    return seen
+    return at_once(open_named(pictures, subject.preprocessing))
 
 
 def as_it_is(picture: "NamedPicture", subject: Subject) -> "NDArray[np.uint8]":

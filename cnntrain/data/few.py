@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from cnntrain.data.decoder import Preprocessing
 from cnntrain.data.examples import Example
-from cnntrain.data.pipeline import image_batches, open_pictures
+from cnntrain.data.pipeline import Pictures, image_batches, open_pictures
 
 
 def spread(examples: Sequence[Example], count: int) -> tuple[Example, ...]:
@@ -24,6 +24,14 @@ def decoded(examples: Sequence[Example], preprocessing: Preprocessing) -> npt.ND
         tensorflow.errors.OpError: A picture has gone or is damaged.
     """
     labels = sorted({example.label for example in examples})
-    batches = image_batches(open_pictures(examples, labels, preprocessing), len(examples))
-    pictures: npt.NDArray[np.uint8] = next(batches.as_numpy_iterator())
-    return pictures
+    return at_once(open_pictures(examples, labels, preprocessing))
+
+
+def at_once(pictures: Pictures) -> npt.NDArray[np.uint8]:
+    """All of some pictures, at least one, as uint8 (n, height, width, channels).
+
+    Raises:
+        tensorflow.errors.OpError: A picture has gone or is damaged.
+    """
+    batch: npt.NDArray[np.uint8] = next(image_batches(pictures, len(pictures)).as_numpy_iterator())
+    return batch

@@ -67,6 +67,13 @@ class Answers:
             raise ValueError(f"each row of probabilities must sum to 1 within {_SUM_TOLERANCE}")
 
 
+def worst_mistakes(answers: Answers, most: int) -> list[int]:
+    """Positions of the pictures with wrong answers, at most `most`, the most confident first, of equals by path."""
+    wrong = np.flatnonzero(answers.predicted != answers.truth).tolist()
+    confidence = answers.probabilities.max(axis=1)
+    return sorted(wrong, key=lambda row: (-confidence[row], answers.paths[row]))[:most]
+
+
 def predictions_csv(answers: Answers) -> str:
     """The answers as CSV, a header and a row a picture.
 

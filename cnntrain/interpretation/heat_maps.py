@@ -17,6 +17,8 @@ Method = Literal["auto", "gradcam", "gradcam++", "integrated_gradients"]
 HeatMaker = Callable[[NDArray[np.generic], Sequence[int]], NDArray[np.float32]]
 _Make = Callable[[NDArray[np.generic], NDArray[np.int64]], tuple[NDArray[Any], NDArray[Any]]]  # maps, scales
 
+METHOD_NAMES = {"gradcam": "Grad-CAM", "gradcam++": "Grad-CAM++", "integrated_gradients": "integrated gradients"}
+
 _AT_ONCE = 16  # pictures in a pass through the network
 _BRIGHTEST = 99.5  # per cent of the pixels that integrated gradients tell apart; the rest is as hot as can be
 _ON_MAPS: dict[str, Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]] = {

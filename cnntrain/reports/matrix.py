@@ -30,14 +30,6 @@ def picture_order(answers: Answers) -> NDArray[np.int64]:
     return order
 
 
-def worst_mistakes(answers: Answers, most: int) -> NDArray[np.int64]:
-    """Positions of the most confidently wrong pictures, int64, at most `most`, the most confident first."""
-    wrong = np.flatnonzero(answers.truth != answers.predicted)
-    confidence = answers.probabilities.max(axis=1)[wrong]
-    worst: NDArray[np.int64] = wrong[np.argsort(-confidence, kind="stable")][:most]
-    return worst
-
-
 def shown_pictures(
     answers: Answers, positions: Sequence[int], names: Sequence[str], images: Sequence[str]
 ) -> tuple[Shown, ...]:

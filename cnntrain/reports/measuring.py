@@ -13,19 +13,18 @@ from cnntrain.data.inspection import changed_files
 from cnntrain.data.pipeline import image_batches, open_pictures
 from cnntrain.errors import DataError
 from cnntrain.evaluation.answering import changes_told
-from cnntrain.evaluation.answers import Answers
+from cnntrain.evaluation.answers import Answers, worst_mistakes
 from cnntrain.evaluation.metrics import Metrics
-from cnntrain.interpretation.heat_maps import choose_method, heat_maps
+from cnntrain.interpretation.heat_maps import METHOD_NAMES, choose_method, heat_maps
 from cnntrain.plots.heat_map import overlaid
 from cnntrain.reports.content import Chart, Measured, Mistake
 from cnntrain.reports.images import BUDGET, enlarged, large, thumbnails
-from cnntrain.reports.matrix import cells_of, picture_order, shown_pictures, worst_mistakes
+from cnntrain.reports.matrix import cells_of, picture_order, shown_pictures
 
 MOST_MISTAKES = 12
 
 _BATCH = 32
 _CELL = 800  # bytes of a cell, its pictures excluded
-_METHODS = {"gradcam": "Grad-CAM", "gradcam++": "Grad-CAM++", "integrated_gradients": "integrated gradients"}
 
 
 def measured(
@@ -55,7 +54,7 @@ def measured(
     images = thumbnails(pictures(order), (names[position] for position in order), budget=budget)
     seen = order[: len(images)]
     shown = shown_pictures(answers, seen, names, images)
-    worst = [int(position) for position in worst_mistakes(answers, MOST_MISTAKES)]
+    worst = worst_mistakes(answers, MOST_MISTAKES)
     large_ones = list(pictures(worst))
     return Measured(
         split=split,
@@ -63,7 +62,7 @@ def measured(
         matrix=cells_of(answers, metrics.confusion, seen, shown),
         left_out=len(order) - len(images) if images else 0,
         mistakes=_mistakes(answers, worst, names, large_ones, model) if large_ones else (),
-        heat_by=_METHODS[choose_method(model)[0]],
+        heat_by=METHOD_NAMES[choose_method(model)[0]],
         size="{} × {}".format(*model.input_shape[1:3]),
         charts=tuple(charts),
     )

@@ -68,10 +68,6 @@ class Checkpointed:
         """The weights that never change, by name."""
         return {f"weights/{index}": _array(self._model.weights[index]) for index in self._fixed}
 
-    def is_finite(self) -> bool:
-        """Whether all weights that may change are finite."""
-        return all(np.isfinite(_array(self._model.weights[index])).all() for index in self._moving)
-
     def take(
         self,
         progress: Progress,
@@ -185,6 +181,11 @@ class Checkpoints:
     def last_between_epochs(self, frozen: Callable[[], Arrays]) -> State:
         """The last state between two epochs. Raises RunError where it and the newest are damaged."""
         return self._states.read_anchor(frozen)
+
+
+def is_finite(state: State) -> bool:
+    """Whether all weights of a state that may change are finite as they are now."""
+    return all(np.isfinite(array).all() for array in _part(state, f"set_{state.info['sets'][_NOW]}"))
 
 
 def assign(variables: Sequence[Any], values: Sequence[npt.NDArray[Any]]) -> bool:

@@ -17,7 +17,7 @@ from cnntrain.runs.history import EpochRow
 from cnntrain.runs.state import Arrays, State
 from cnntrain.training.averaging import WeightAverage
 from cnntrain.training.bank.shelf import Shelf
-from cnntrain.training.checkpoints import Checkpointed, Checkpoints, Restored, assign
+from cnntrain.training.checkpoints import Checkpointed, Checkpoints, Restored, assign, is_finite
 from cnntrain.training.compiling import build_optimizer, compile_stage, optimizer_variables
 from cnntrain.training.events import EpochDone, Event, Message, OnEvent, StageStarted, StepDone
 from cnntrain.training.inputs import Inputs, Measured, Opened, StageInputs
@@ -387,10 +387,11 @@ class Trainer:
         timings[part] = round(timings.get(part, 0.0) + seconds, 3)
 
     def _state(self, metrics: Sequence[Any]) -> State:
-        if not self._checkpointed.is_finite():
+        state = self._checkpointed.take(self.progress, self._optimizer, self._average, metrics)
+        if not is_finite(state):
             rate = float(self._optimizer.learning_rate) if self._optimizer is not None else math.nan
             raise NotFiniteError(f"the weights are not finite at {self.progress.place}", rate=rate)
-        return self._checkpointed.take(self.progress, self._optimizer, self._average, metrics)
+        return state
 
     def _on_event(self, event: Event) -> None:
         """Tells an event; a step of anything but training is a place to end where that was asked for."""
